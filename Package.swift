@@ -1,0 +1,34 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Warnings are errors where CI=1 is set (`make test` sets it), so that a newer
+// toolchain's new warning never stops a user from building.
+let strict = Context.environment["CI"] == "1"
+let settings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
+
+let package = Package(
+    name: "Bellhop",
+    products: [
+        .executable(name: "brokerd", targets: ["brokerd"]),
+        .executable(name: "bench", targets: ["bench"]),
+    ],
+    targets: [
+        // The bridges to the system: what Swift's Glibc overlay lacks, password hashes, cryptography.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+        // Imports run downwards only; docs/ARCHITECTURE.md says what each module owns.
+        .target(name: "Wire", swiftSettings: settings),
+        .target(name: "Reactor", dependencies: ["CLinux"], swiftSettings: settings),
+        .target(
+            name: "Broker", dependencies: ["Wire", "Reactor", "CLinux", "CCrypt", "COpenSSL"], swiftSettings: settings),
+        .executableTarget(name: "brokerd", dependencies: ["Broker"], swiftSettings: settings),
+        .executableTarget(
+            name: "bench", dependencies: ["Wire", "Reactor", "CLinux"], path: "Benchmarks/bench", swiftSettings: settings),
+
+        .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
+        .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,25 @@
+// What Swift's Glibc overlay does not export. _GNU_SOURCE stays out of this header on
+// purpose: it makes fd_set clash with Glibc's in debug builds, so what needs it is in clinux.c.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+/// accept4(2) without the peer's address; close-on-exec and nonblocking. -1 and errno on failure.
+int clinux_accept(int listener);
+
+/// Tells the CPU that this is a spin-wait.
+static inline void clinux_pause(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+#endif
