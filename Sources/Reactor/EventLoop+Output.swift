@@ -72,6 +72,7 @@ extension EventLoop {
             dirtyCount += 1
         }
         guard let old = stage.pointee.buffer else {
+            if isCongested(channel) { congested = channel }
             install(stage, pool.take(atLeast: max(count, Int(stage.pointee.sizeHint))))
             if stagedCapacity > EventLoop.stagedCapacityMax { flushOthers(keeping: stage) }
             return
@@ -92,6 +93,7 @@ extension EventLoop {
         stage.pointee.sizeHint = Int32(BufferPool.sizes.large)
         detach(stage)
         send(channel, old)
+        if isCongested(channel) { congested = channel }
         install(stage, pool.take(atLeast: max(count, BufferPool.sizes.large)))
     }
 
@@ -519,14 +521,22 @@ extension EventLoop {
 
     // MARK: Stalled producers
 
-    /// Whether a producer should wait for this target: it has much unsent, and is not stuck for good.
-    @inlinable @inline(__always)
-    public func isCongested(_ target: ChannelRef) -> Bool {
+    private func isCongested(_ target: ChannelRef) -> Bool {
         target.pointee.pendingBytes.load(ordering: .relaxed) > limits.stallBytes
+            || group.mailboxes[Int(target.pointee.home)].bytes.load(ordering: .relaxed) > EventLoop.mailboxBytesMax
+    }
+
+    /// Stops reading `reader` for a while if something that was staged since the last call went to a channel that has
+    /// much unsent already.
+    @inline(__always)
+    public func stallIfCongested(_ reader: ChannelRef) {
+        guard let target = congested else { return }
+        congested = nil
+        stall(reader, for: target)
     }
 
     /// Stops reading `reader` until `target` has drained to half or `stallMs` have passed.
-    public func stall(_ reader: ChannelRef, for target: ChannelRef) {
+    private func stall(_ reader: ChannelRef, for target: ChannelRef) {
         guard limits.stallsProducers, reader.pointee.home == Int32(index), reader.pointee.readPauses == 0, reader != target
         else { return }
         if target.pointee.stuck.load(ordering: .relaxed)

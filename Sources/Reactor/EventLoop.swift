@@ -51,6 +51,8 @@ public final class EventLoop {
     var deferredLast: OutputBufferRef?
     var mailPass: UInt64 = 0
     var stalls: [Stall] = []
+    /// The latest channel that was staged for although it has much unsent; forgotten at the end of the turn.
+    var congested: ChannelRef?
 
     let epollFD: Int32
     var timers = TimerQueue()
@@ -93,6 +95,7 @@ public final class EventLoop {
             fireTimers()
             turnEnded?()
             flush()
+            congested = nil
             reviewStalls()
             if !retired.isEmpty { retired.reclaim(before: group.epochs.reclaimable()) }
             if worked && limits.spinNs > 0 { lastWorkNs = Clock.monotonicNs() }

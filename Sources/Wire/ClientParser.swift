@@ -57,6 +57,9 @@ public struct ClientParser: ~Copyable {
     public private(set) var maxMessages = 0
     /// HPUB: bytes of the header block at the start of `payload`; -1 for PUB.
     public private(set) var headerBytes = -1
+    /// PUB, HPUB: the digits of the total size, as the client wrote them; HPUB: of the header size, else empty.
+    public private(set) var totalDigits = ByteView.empty
+    public private(set) var headerDigits = ByteView.empty
     /// PUB, HPUB: header block and body, without the final CRLF.
     public private(set) var payload = ByteView.empty
     /// PUB, HPUB: the control line with its line end.
@@ -122,12 +125,16 @@ public struct ClientParser: ~Copyable {
             guard let header = parseSize(count == 4 ? third : second), let size = parseSize(count == 4 ? fourth : third),
                 header <= size
             else { return .violation(.badArguments) }
+            headerDigits = count == 4 ? third : second
+            totalDigits = count == 4 ? fourth : third
             headerBytes = header
             total = size
         } else {
             guard count == 2 || count == 3 else { return .violation(.badArguments) }
             reply = count == 3 ? second : ByteView.empty
             guard let size = parseSize(count == 3 ? third : second) else { return .violation(.badArguments) }
+            headerDigits = ByteView.empty
+            totalDigits = count == 3 ? third : second
             headerBytes = -1
             total = size
         }
