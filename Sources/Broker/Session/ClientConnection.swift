@@ -96,7 +96,7 @@ final class ClientConnection: ChannelHandler {
         }
         let first = min(2_000, settings.pingIntervalMs)
         schedulePing(afterMs: first)
-        broker.log.debug { "\(self.label) - Client connection created" }
+        broker.log.debug("\(self.label) - Client connection created")
     }
 
     /// Belongs to an account from here on.
@@ -241,20 +241,20 @@ final class ClientConnection: ChannelHandler {
         switch verb {
         case .publish:
             let line = parser.controlLine.string.split(separator: "\r\n").first ?? ""
-            broker.log.trace { "\(self.label) - <<- [\(line)]" }
+            broker.log.trace("\(self.label) - <<- [\(line)]")
             let size = self.broker.tracedMessageBytesMax
             let shown = size > 0 ? min(size, parser.payload.count) : parser.payload.count
             let payload = ByteView(parser.payload.base, shown).string
-            broker.log.trace { "\(self.label) - <<- MSG_PAYLOAD: [\"\(payload)\"]" }
+            broker.log.trace("\(self.label) - <<- MSG_PAYLOAD: [\"\(payload)\"]")
         case .subscribe:
-            broker.log.trace { "\(self.label) - <<- [SUB \(parser.text.string)]" }
+            broker.log.trace("\(self.label) - <<- [SUB \(parser.text.string)]")
         case .unsubscribe:
-            broker.log.trace { "\(self.label) - <<- [UNSUB \(parser.text.string)]" }
+            broker.log.trace("\(self.label) - <<- [UNSUB \(parser.text.string)]")
         case .connect:
             // The text holds passwords.
-            broker.log.trace { "\(self.label) - <<- [CONNECT]" }
+            broker.log.trace("\(self.label) - <<- [CONNECT]")
         default:
-            broker.log.trace { "\(self.label) - <<- [\(verb)]" }
+            broker.log.trace("\(self.label) - <<- [\(verb)]")
         }
     }
 
@@ -265,7 +265,7 @@ final class ClientConnection: ChannelHandler {
         do {
             parsed = try ConnectOptions(json: text)
         } catch {
-            broker.log.debug { "\(self.label) - CONNECT refused: \(error)" }
+            broker.log.debug("\(self.label) - CONNECT refused: \(error)")
             close(.parseError)
             return
         }
@@ -615,12 +615,12 @@ final class ClientConnection: ChannelHandler {
             router.counters.slowConsumersPending += 1
             account?.slowConsumers.wrappingAdd(1, ordering: .relaxed)
             let pending = channel.pointee.pendingBytes.load(ordering: .relaxed)
-            broker.log.warn("\(label) - Slow Consumer Detected: MaxPending of \(pending) Exceeded")
+            broker.log.warning("\(label) - Slow Consumer Detected: MaxPending of \(pending) Exceeded")
             end(.slowConsumerPendingBytes)
         case .slowConsumerWriteDeadline:
             router.counters.slowConsumersDeadline += 1
             account?.slowConsumers.wrappingAdd(1, ordering: .relaxed)
-            broker.log.warn("\(label) - Slow Consumer Detected: WriteDeadline Exceeded")
+            broker.log.warning("\(label) - Slow Consumer Detected: WriteDeadline Exceeded")
             end(.slowConsumerWriteDeadline)
         case .peerClosed, .requested: end(.clientClosed)
         case .readError: end(.readError)
@@ -645,7 +645,7 @@ final class ClientConnection: ChannelHandler {
         router.closedConnections.append(snapshot, capacity: broker.closedConnectionsMax)
         router.connections[clientID] = nil
         broker.connectionCount.wrappingSubtract(1, ordering: .relaxed)
-        broker.log.debug { "\(self.label) - Client connection closed: \(reason.text)" }
+        broker.log.debug("\(self.label) - Client connection closed: \(reason.text)")
     }
 
     // MARK: Monitoring
