@@ -191,8 +191,10 @@ public final class EventLoop {
     // MARK: Channels
 
     /// Takes over a connected nonblocking socket. `makeHandler` gets the channel before the first byte is read.
-    public func adopt(_ socket: consuming FileDescriptor, _ makeHandler: (ChannelRef) -> any ChannelHandler) {
-        guard let slot = group.slots.take() else { return }
+    /// False, and the socket is closed, if as many channels as the group has slots are open.
+    @discardableResult
+    public func adopt(_ socket: consuming FileDescriptor, _ makeHandler: (ChannelRef) -> any ChannelHandler) -> Bool {
+        guard let slot = group.slots.take() else { return false }
         let channel = ChannelRef.allocate(capacity: 1)
         channel.initialize(
             to: Channel(
@@ -201,12 +203,12 @@ public final class EventLoop {
         owned[slot] = channel
         stages[Int(slot)] = OutputStage()
         channel.pointee.handler = makeHandler(channel)
-        guard channel.pointee.state.load(ordering: .relaxed) == Channel.State.open else { return }
         var event = epoll_event()
         event.events = EPOLLIN.rawValue
         event.data.u64 = UInt64(UInt(bitPattern: channel))
         channel.pointee.interest = EPOLLIN.rawValue
         if epoll_ctl(epollFD, EPOLL_CTL_ADD, channel.pointee.fd, &event) != 0 { close(channel, .readError(errno)) }
+        return true
     }
 
     /// The channel of that name, if it is still open on this loop.

@@ -41,6 +41,13 @@ final class Router {
 
     deinit { sizes.deallocate() }
 
+    /// A reload: connections see the new settings from their next operation on.
+    func apply(_ new: LoopSettings) {
+        settings = new
+        parser.controlLineBytesMax = new.maxControlLineBytes
+        parser.payloadBytesMax = new.maxPayloadBytes
+    }
+
     /// Frees index memory after every loop has moved on.
     func retire(_ memory: UnsafeMutableRawPointer) {
         loop.retire(memory) { memory in

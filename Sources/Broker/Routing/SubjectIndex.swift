@@ -44,7 +44,7 @@ public final class SubjectIndex: Sendable {
             var cursor = TokenCursor(Subscription.subject(subscription))
             while let token = cursor.next() { node = child(of: node, token, retire: retire) }
             if subscription.pointee.queueCount == 0 {
-                SubscriptionList.append(&node.pointee.plain, subscription, retire: retire)
+                SubscriptionList.append(node.pointee.plain, subscription, retire: retire)
             } else {
                 appendToGroup(node, subscription, retire: retire)
             }
@@ -65,7 +65,7 @@ public final class SubjectIndex: Sendable {
             }
             let removed =
                 subscription.pointee.queueCount == 0
-                ? SubscriptionList.remove(&node.pointee.plain, subscription, retire: retire)
+                ? SubscriptionList.remove(node.pointee.plain, subscription, retire: retire)
                 : removeFromGroup(node, subscription, retire: retire)
             guard removed else { return }
             prune(node, retire: retire)
@@ -118,13 +118,13 @@ public final class SubjectIndex: Sendable {
         var group = QueueGroupRef(bitPattern: node.pointee.groups.load(ordering: .relaxed))
         while let current = group {
             if QueueGroup.name(current) == name {
-                SubscriptionList.append(&current.pointee.members, subscription, retire: retire)
+                SubscriptionList.append(current.pointee.members, subscription, retire: retire)
                 return
             }
             group = QueueGroupRef(bitPattern: current.pointee.next.load(ordering: .relaxed))
         }
         let made = QueueGroup.make(name, next: node.pointee.groups.load(ordering: .relaxed))
-        SubscriptionList.append(&made.pointee.members, subscription, retire: retire)
+        SubscriptionList.append(made.pointee.members, subscription, retire: retire)
         node.pointee.groups.store(UInt(bitPattern: made), ordering: .releasing)
     }
 
@@ -135,7 +135,7 @@ public final class SubjectIndex: Sendable {
         while let current = group {
             let next = current.pointee.next.load(ordering: .relaxed)
             if QueueGroup.name(current) == name {
-                guard SubscriptionList.remove(&current.pointee.members, subscription, retire: retire) else {
+                guard SubscriptionList.remove(current.pointee.members, subscription, retire: retire) else {
                     return false
                 }
                 if current.pointee.members.load(ordering: .relaxed) == 0 {
@@ -257,7 +257,7 @@ struct Node: ~Copyable {
     let star = Atomic<UInt>(0)
     let tail = Atomic<UInt>(0)
     /// A `SubscriptionList`.
-    var plain = Atomic<UInt>(0)
+    let plain = Atomic<UInt>(0)
     /// The first `QueueGroup`.
     let groups = Atomic<UInt>(0)
     let hash: UInt64
@@ -458,7 +458,7 @@ private struct SubscriptionList: ~Copyable {
     }
 
     static func append(
-        _ place: inout Atomic<UInt>, _ subscription: SubscriptionRef, retire: SubjectIndex.Retire
+        _ place: borrowing Atomic<UInt>, _ subscription: SubscriptionRef, retire: SubjectIndex.Retire
     ) {
         guard let list = SubscriptionListRef(bitPattern: place.load(ordering: .relaxed)) else {
             let made = make(capacity: 1)
@@ -482,7 +482,7 @@ private struct SubscriptionList: ~Copyable {
     }
 
     static func remove(
-        _ place: inout Atomic<UInt>, _ subscription: SubscriptionRef, retire: SubjectIndex.Retire
+        _ place: borrowing Atomic<UInt>, _ subscription: SubscriptionRef, retire: SubjectIndex.Retire
     ) -> Bool {
         guard let list = SubscriptionListRef(bitPattern: place.load(ordering: .relaxed)) else { return false }
         let count = list.pointee.count.load(ordering: .relaxed)
@@ -505,7 +505,7 @@ private struct SubscriptionList: ~Copyable {
 
 /// The queue subscriptions of one name on one subject.
 private struct QueueGroup: ~Copyable {
-    var members = Atomic<UInt>(0)
+    let members = Atomic<UInt>(0)
     let next: Atomic<UInt>
     let nameCount: Int
 

@@ -223,9 +223,9 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func perform(_ verb: ClientVerb) {
-        if settings.traces { trace(verb) }
+        if settings.traces { trace(verb, router.parser) }
         switch verb {
-        case .publish: publish()
+        case .publish: publish(router.parser)
         case .subscribe: subscribe(router.parser.subject, router.parser.queue, router.parser.sid)
         case .unsubscribe: unsubscribe(router.parser.sid, router.parser.maxMessages)
         case .ping: ping()
@@ -236,20 +236,21 @@ final class ClientConnection: ChannelHandler {
         }
     }
 
-    private func trace(_ verb: ClientVerb) {
-        let parser = router.parser
+    private func trace(_ verb: ClientVerb, _ parser: borrowing ClientParser) {
         switch verb {
         case .publish:
-            let line = parser.controlLine.string.split(separator: "\r\n").first ?? ""
+            let line = parser.controlLine.string.split { $0.isNewline }.first ?? ""
             broker.log.trace("\(self.label) - <<- [\(line)]")
             let size = self.broker.tracedMessageBytesMax
             let shown = size > 0 ? min(size, parser.payload.count) : parser.payload.count
             let payload = ByteView(parser.payload.base, shown).string
             broker.log.trace("\(self.label) - <<- MSG_PAYLOAD: [\"\(payload)\"]")
         case .subscribe:
-            broker.log.trace("\(self.label) - <<- [SUB \(parser.text.string)]")
+            let text = parser.text.string
+            broker.log.trace("\(self.label) - <<- [SUB \(text)]")
         case .unsubscribe:
-            broker.log.trace("\(self.label) - <<- [UNSUB \(parser.text.string)]")
+            let text = parser.text.string
+            broker.log.trace("\(self.label) - <<- [UNSUB \(text)]")
         case .connect:
             // The text holds passwords.
             broker.log.trace("\(self.label) - <<- [CONNECT]")
@@ -336,8 +337,7 @@ final class ClientConnection: ChannelHandler {
 
     // MARK: PUB and HPUB
 
-    private func publish() {
-        let parser = router.parser
+    private func publish(_ parser: borrowing ClientParser) {
         guard let account, let index else { return }
         if parser.headerBytes >= 0 && !(options.headers && settings.headers) {
             close(.messageHeaderViolation)
@@ -368,7 +368,7 @@ final class ClientConnection: ChannelHandler {
         if delivered == 0 {
             if options.noResponders && !message.reply.isEmpty { answerNoResponders(message, index) }
         } else if message.reply.isEmpty {
-            considerCaching(message, generation)
+            considerCaching(message, parser.controlLine, generation)
         }
     }
 
@@ -385,8 +385,7 @@ final class ClientConnection: ChannelHandler {
     }
 
     /// Caches a line that has come twice in a row and can be served without a look at each message.
-    private func considerCaching(_ message: Message, _ generation: UInt64) {
-        let line = router.parser.controlLine
+    private func considerCaching(_ message: Message, _ line: ByteView, _ generation: UInt64) {
         guard line.count <= PublishCache.lineBytesMax else { return }
         let hash = hashBytes(line.base, line.count, seed: generation)
         guard hash == lastLineHash else {
