@@ -365,10 +365,10 @@ final class ClientConnection: ChannelHandler {
         router.counters.matches &+= 1
         let publisher = options.echo ? nil : channel
         let delivered = router.deliverToMatches(message, from: publisher, in: account)
-        if delivered == 0 {
-            if options.noResponders && !message.reply.isEmpty { answerNoResponders(message, index) }
-        } else if message.reply.isEmpty {
+        if message.reply.isEmpty {
             considerCaching(message, parser.controlLine, generation)
+        } else if delivered == 0 && options.noResponders {
+            answerNoResponders(message, index)
         }
     }
 
