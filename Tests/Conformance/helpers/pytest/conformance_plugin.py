@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import time
+import unittest.mock  # noqa: F401  (some tests use it without importing it)
 
 import pytest
 
