@@ -24,7 +24,7 @@ CLIENTS = {
     "nats-py": {"nats-py": "2.14.0"},
     "nats-core": {"nats-core": "0.1.0"},
     "nats-jetstream": {"nats-core": "0.1.0", "nats-jetstream": "0.1.0"},
-    "nats-key-value": {"nats-core": "0.1.0", "nats-jetstream": "0.2.0", "nats-key-value": "0.1.0"},
+    "nats-key-value": {"nats-core": "0.1.0", "nats-jetstream": "0.3.0", "nats-key-value": "0.1.0"},
 }
 CORE_FAMILY = ("nats-core", "nats-jetstream", "nats-key-value")
 

@@ -32,12 +32,12 @@ def _in_loop(function, seconds):
 
 def async_test(function):
     """Runs a coroutine test in a loop of its own."""
-    return _in_loop(function, 40)
+    return _in_loop(function, 30)
 
 
 def async_long_test(function):
     """Likewise, for tests that take longer."""
-    return _in_loop(function, 80)
+    return _in_loop(function, 50)
 
 
 class Server:
