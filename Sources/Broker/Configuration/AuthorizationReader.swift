@@ -44,7 +44,7 @@ extension OptionsReader {
         case .integer(let seconds): duration = ConfigurationDuration(seconds: Double(seconds))
         case .float(let seconds): duration = ConfigurationDuration(seconds: seconds)
         case .string:
-            duration = try value.duration("authorization config, 'timeout'")
+            duration = try value.duration("timeout", prefix: "error parsing authorization config, 'timeout'")
         default: throw .about(value.position, "error parsing authorization config, 'timeout' wrong type")
         }
         guard let duration else { throw .about(value.position, "error parsing authorization config, 'timeout' is too big") }

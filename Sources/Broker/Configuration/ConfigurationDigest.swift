@@ -4,7 +4,7 @@
 import COpenSSL
 
 enum ConfigurationDigest {
-    /// `sha256:` and 64 hexadecimal digits. Entries that were used as variables do not count, as in nats-server.
+    /// `sha256:` and 64 hexadecimal digits. Entries that serve as variables count, too.
     static func of(_ map: ConfigurationMap) -> String {
         var json: [UInt8] = []
         append(map, to: &json)
@@ -24,8 +24,7 @@ enum ConfigurationDigest {
     private static func append(_ map: ConfigurationMap, to json: inout [UInt8]) {
         json.append(UInt8(ascii: "{"))
         // Go sorts keys by their bytes; Swift's own String order is by Unicode's canonical form.
-        let entries = map.entries.filter { !$0.value.isUsedVariable }
-            .sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+        let entries = map.entries.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
         for (index, entry) in entries.enumerated() {
             if index > 0 { json.append(UInt8(ascii: ",")) }
             append(entry.key, to: &json)
