@@ -182,7 +182,8 @@ public struct OptionsReader {
             warnings.append(
                 .about(value.position, "invalid use of field \(goQuoted(key)): \(key) should be converted to a duration"))
             let (product, overflow) = try value.integer().multipliedReportingOverflow(by: 1000)
-            if overflow || product > Int(Int64.max / 1_000_000) { throw .about(value.position, "\(key) value is too big") }
+            // Nanoseconds have to fit, too.
+            if overflow || product.magnitude > UInt(Int.max / 1_000_000) { throw .about(value.position, "\(key) value is too big") }
             milliseconds = product
         }
         return milliseconds == 0 ? defaultMs : milliseconds
