@@ -197,7 +197,7 @@ struct ConfigurationTreeGenerator {
         let text = string()
         switch Int.random(in: 0..<3, using: &random) {
         case 0 where !text.contains("'"): return (ConfigurationValue(.string(text), at: nowhere), "'\(text)'", false)
-        case 1 where !text.contains("\n)"):
+        case 1 where !text.contains(")"):
             let block = "\n" + text + "\n"
             return (ConfigurationValue(.string(block), at: nowhere), "(\(block))", true)
         default: return (ConfigurationValue(.string(text), at: nowhere), doubleQuoted(text), false)
