@@ -26,18 +26,7 @@ final class TemporaryDirectory {
         for name in names { unlink(path + "/" + name) }
         rmdir(path)
     }
-    var names: [String] {
-        guard let directory = opendir(path) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
+    var names: [String] { FilePath.names(in: path).sorted() }
     func write(_ name: String, _ content: String) throws -> String {
         try writeFile(path + "/" + name, content, mode: 0o600)
         return path + "/" + name
@@ -265,6 +254,33 @@ final class TemporaryDirectory {
         #expect(outcome("--signal", "reload", as: "no-such-broker").output == "no-such-broker: no no-such-broker processes running\n")
         let file = try directory.write("x.pid", "77\n")
         #expect(try ProcessSignal.processID(file) == 77)
+    }
+
+    @Test func noArgumentsBreakTheCommandLine() {
+        let plan = fuzzingPlan(rounds: 3_000)
+        print("command lines: seed \(plan.seed), \(plan.rounds) rounds")
+        var random = SeededGenerator(seed: plan.seed)
+        let pieces = [
+            "-", "--", "---", "=", "p", "m", "DV", "T", "sl", "1", "0", "0x", "08", "-1", "+1", "9223372036854775808", "true", "user", "loops",
+            "spin", "log_size_limit", "-9223372036854775808", " ", "é", "5s", "ldm",
+        ]
+        for _ in 0..<plan.rounds {
+            let arguments = (0..<Int.random(in: 0..<4, using: &random)).map { _ in
+                (0..<Int.random(in: 0..<5, using: &random)).map { _ in pieces.randomElement(using: &random)! }.joined()
+            }
+            if let flags = try? CommandLineFlags(arguments) {
+                var options = Options()
+                flags.apply(to: &options)
+            }
+            _ = try? ConfigurationDuration(arguments.joined()).description
+        }
+    }
+
+    @Test(arguments: [
+        (2.0, "2"), (0.5, "0.5"), (-0.00001, "-0.00001"), (0.0000025, "0.0000025"), (0.0000001, "1e-7"), (1.5e20, "150000000000000000000"),
+        (1.25e22, "1.25e+22"), (0.0, "0"), (123_456_789.125, "123456789.125"), (12_345_678_901_234_567.0, "12345678901234568"),
+    ]) func floatsPrintAsGoPrintsThem(_ number: Double, _ text: String) {
+        #expect(ConfigurationDigest.goText(number) == text)
     }
 
     // MARK: Files

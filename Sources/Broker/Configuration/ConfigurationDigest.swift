@@ -71,9 +71,23 @@ enum ConfigurationDigest {
         json.append(UInt8(ascii: "\""))
     }
 
-    /// A float as Go's JSON encoder writes it: `2` for 2.0.
-    private static func goText(_ number: Double) -> String {
+    /// A float as Go's JSON encoder writes it: `2` for 2.0, and plain digits from 1e-6 up to 1e21, where Swift changes to
+    /// exponents sooner.
+    static func goText(_ number: Double) -> String {
         let text = "\(number)"
-        return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+        guard let mark = text.firstIndex(of: "e"), let exponent = Int(text[text.index(after: mark)...]) else {
+            return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+        }
+        let sign = number < 0 ? "-" : ""
+        let digits = text[..<mark].filter { $0 != "-" && $0 != "." }.reversed().drop { $0 == "0" }.reversed()
+        if exponent >= 21 || exponent < -6 {
+            let fraction = digits.count > 1 ? "." + String(digits.dropFirst()) : ""
+            return "\(sign)\(digits.prefix(1).map(String.init).joined())\(fraction)e\(exponent < 0 ? "" : "+")\(exponent)"
+        }
+        if exponent < 0 { return sign + "0." + String(repeating: "0", count: -exponent - 1) + String(digits) }
+        if digits.count > exponent + 1 {
+            return sign + String(digits.prefix(exponent + 1)) + "." + String(digits.dropFirst(exponent + 1))
+        }
+        return sign + String(digits) + String(repeating: "0", count: exponent + 1 - digits.count)
     }
 }

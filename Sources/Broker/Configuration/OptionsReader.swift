@@ -11,6 +11,8 @@ public struct OptionsReader {
     public internal(set) var warnings: [ConfigurationError] = []
     /// User names and nkeys seen so far: they are unique over all accounts.
     var usersSeen: Set<String> = []
+    /// Where each account stands in `options.accounts`.
+    var accountIndexes: [String: Int] = [:]
     /// The `users` key of the first account that has some, for the messages about mixing them with single users.
     var firstAccountUsers: ConfigurationPosition?
 
