@@ -27,9 +27,8 @@ extension OptionsReader {
 
     private mutating func addAccount(named name: String, at position: ConfigurationPosition) throws(ConfigurationError) {
         if name == "$G" { throw .about(position, "\(goQuoted(name)) is a Reserved Account") }
-        if options.accounts.contains(where: { $0.name == name }) {
-            throw .about(position, "Duplicate Account Entry: \(name)")
-        }
+        if accountIndexes[name] != nil { throw .about(position, "Duplicate Account Entry: \(name)") }
+        accountIndexes[name] = options.accounts.count
         update { $0.accounts.append(AccountOptions(name: name)) }
     }
 
@@ -47,13 +46,11 @@ extension OptionsReader {
             }
         }
         applyDefaults(account.defaultPermissions, to: &account.users)
-        let finished = account
-        update { options in
-            if let index = options.accounts.firstIndex(where: { $0.name == name }) {
-                options.accounts[index] = finished
-            } else {
-                options.accounts.append(finished)
-            }
+        if let index = accountIndexes[name] {
+            update { $0.accounts[index] = account }
+        } else {
+            accountIndexes[name] = options.accounts.count
+            update { $0.accounts.append(account) }
         }
     }
 

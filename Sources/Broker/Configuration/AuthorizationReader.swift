@@ -44,7 +44,7 @@ extension OptionsReader {
         case .integer(let seconds): duration = ConfigurationDuration(seconds: Double(seconds))
         case .float(let seconds): duration = ConfigurationDuration(seconds: seconds)
         case .string:
-            duration = try value.duration("authorization config, 'timeout'")
+            duration = try value.duration("timeout", prefix: "error parsing authorization config, 'timeout'")
         default: throw .about(value.position, "error parsing authorization config, 'timeout' wrong type")
         }
         guard let duration else { throw .about(value.position, "error parsing authorization config, 'timeout' is too big") }
@@ -131,7 +131,8 @@ extension OptionsReader {
             var texts: [String] = []
             for value in values {
                 guard case .string(let text) = value.kind else {
-                    throw .about(value.position, "error parsing allowed connection types: unsupported type in array \(value.goTypeName)")
+                    throw .about(
+                        value.position, "error parsing allowed connection types: unsupported type in array \(value.goTypeName)")
                 }
                 texts.append(text)
             }
@@ -164,7 +165,9 @@ extension OptionsReader {
                 case "publish_allow_responses", "allow_responses":
                     permissions.allowResponses = try readAllowResponses(value)
                 default:
-                    if !value.isUsedVariable { throw .about(value.position, "Unknown field \(goQuoted(key)) parsing permissions") }
+                    if !value.isUsedVariable {
+                        throw .about(value.position, "Unknown field \(goQuoted(key)) parsing permissions")
+                    }
                 }
             } catch {
                 errors.append(error)

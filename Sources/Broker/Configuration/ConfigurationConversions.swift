@@ -44,13 +44,13 @@ extension ConfigurationValue {
         return number
     }
 
-    /// A duration as text, such as "2m".
-    func duration(_ key: String) throws(ConfigurationError) -> ConfigurationDuration {
+    /// A duration as text, such as "2m". A text that is none is reported after `prefix`, or after the key.
+    func duration(_ key: String, prefix: String? = nil) throws(ConfigurationError) -> ConfigurationDuration {
         let text = try string()
         do throws(ConfigurationDuration.Failure) {
             return try ConfigurationDuration(text)
         } catch {
-            throw .about(position, "error parsing \(key): \(error)")
+            throw .about(position, "\(prefix ?? "error parsing \(key):") \(error)")
         }
     }
 

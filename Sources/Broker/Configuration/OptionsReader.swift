@@ -11,6 +11,8 @@ public struct OptionsReader {
     public internal(set) var warnings: [ConfigurationError] = []
     /// User names and nkeys seen so far: they are unique over all accounts.
     var usersSeen: Set<String> = []
+    /// Where each account stands in `options.accounts`.
+    var accountIndexes: [String: Int] = [:]
     /// The `users` key of the first account that has some, for the messages about mixing them with single users.
     var firstAccountUsers: ConfigurationPosition?
 
@@ -182,7 +184,8 @@ public struct OptionsReader {
             warnings.append(
                 .about(value.position, "invalid use of field \(goQuoted(key)): \(key) should be converted to a duration"))
             let (product, overflow) = try value.integer().multipliedReportingOverflow(by: 1000)
-            if overflow || product > Int(Int64.max / 1_000_000) { throw .about(value.position, "\(key) value is too big") }
+            // Nanoseconds have to fit, too.
+            if overflow || product.magnitude > UInt(Int.max / 1_000_000) { throw .about(value.position, "\(key) value is too big") }
             milliseconds = product
         }
         return milliseconds == 0 ? defaultMs : milliseconds
