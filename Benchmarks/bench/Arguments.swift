@@ -28,14 +28,14 @@ struct Arguments {
         return value
     }
 
-    /// A whole number within `range`; K and M stand for thousands and millions.
-    mutating func integer(_ name: String, _ range: ClosedRange<Int>) throws -> Int? {
+    /// A whole number within `range`; K and M stand for thousands and millions, or for KiB and MiB with `unit` 1024.
+    mutating func integer(_ name: String, _ range: ClosedRange<Int>, unit: Int = 1000) throws -> Int? {
         guard let text = try text(name) else { return nil }
         var digits = text[...]
         var factor = 1
         switch text.last {
-        case "K", "k": factor = 1000
-        case "M", "m": factor = 1_000_000
+        case "K", "k": factor = unit
+        case "M", "m": factor = unit * unit
         default: break
         }
         if factor > 1 { digits = text.dropLast() }

@@ -41,7 +41,7 @@ enum RunCommand {
 
     /// Builds a workload from its name and options.
     static func workload(named name: String, _ arguments: inout Arguments) throws -> Workload {
-        let size = try arguments.integer("--size", FrameBlock.payloadBytesMin...(8 << 20)) ?? 128
+        let size = try arguments.integer("--size", FrameBlock.payloadBytesMin...(8 << 20), unit: 1024) ?? 128
         let poll = arguments.flag("--poll")
         switch name {
         case "request":
@@ -68,7 +68,7 @@ enum RunCommand {
         workload.subscribersPerTopic = try arguments.integer("--subs", 0...1_000) ?? workload.subscribersPerTopic
         workload.threads = try arguments.integer("--threads", 1...64) ?? workload.threads
         workload.rate = try arguments.integer("--rate", 1...1_000_000_000).map(Double.init) ?? workload.rate
-        workload.windowBytes = try arguments.integer("--window", 1...(1 << 30))
+        workload.windowBytes = try arguments.integer("--window", 1...(1 << 30), unit: 1024)
         workload.verifyAll = arguments.flag("--verify-all")
         if arguments.flag("--unique") { workload.unique = true }
         if arguments.flag("--single") { workload.singleWrites = true }
