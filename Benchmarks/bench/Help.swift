@@ -27,6 +27,7 @@ enum Help {
           --unique, --single       a subject per message; a write() per message
           --window BYTES           how far a publisher may be ahead of its slowest subscriber; 4194304 unless given
           --threads N              client threads, over which publishers are spread with their subscribers; 1
+          --split                  subscribers on client threads of their own, apart from the publishers
           --poll                   the client never sleeps
           --verify-all             compare every byte, not the end of each read and every sixteenth read
 

@@ -69,6 +69,7 @@ enum RunCommand {
         workload.threads = try arguments.integer("--threads", 1...64) ?? workload.threads
         workload.rate = try arguments.integer("--rate", 1...1_000_000_000).map(Double.init) ?? workload.rate
         workload.windowBytes = try arguments.integer("--window", 1...(1 << 30), unit: 1024)
+        if arguments.flag("--split") { workload.split = true }
         workload.verifyAll = arguments.flag("--verify-all")
         if arguments.flag("--unique") { workload.unique = true }
         if arguments.flag("--single") { workload.singleWrites = true }

@@ -60,7 +60,9 @@ enum Report {
 
     private static func range(_ spread: Spread?, _ metric: Metric) -> String {
         guard let spread else { return "" }
-        let (low, high) = (metric.text(advantage: spread.min), metric.text(advantage: spread.max))
+        var (low, high) = (metric.text(advantage: spread.min), metric.text(advantage: spread.max))
+        // The smaller number first: of delays and memory that is the better one.
+        if metric != .rate && metric != .cpu { swap(&low, &high) }
         return metric.text(advantage: spread.median) + " (\(low)–\(high))"
     }
 

@@ -95,7 +95,7 @@ struct Measurement: Sendable {
     /// A few lines for a person.
     var text: String {
         var lines: [String] = []
-        func line(_ key: String, _ value: String) { lines.append("  " + Format.padded(key, 16) + value) }
+        func line(_ key: String, _ value: String) { lines.append("  " + Format.padded(key, max(16, key.count + 1)) + value) }
         lines.append(workload)
         if messages > 0 {
             var rateText = "\(Format.count(rate)) \(unit)/s"
@@ -127,8 +127,12 @@ struct Measurement: Sendable {
             line("server RSS", Format.bytes(rssBytes) + (rssPeakBytes.map { ", peak \(Format.bytes($0))" } ?? ""))
         }
         for extra in extras {
-            line(extra.name, extra.name.hasSuffix("bytes") ? Format.bytes(extra.value) : Format.count(extra.value))
+            line(extra.name, extra.name.hasSuffix("bytes") ? Format.bytes(extra.value) : number(extra.value))
         }
         return lines.joined(separator: "\n")
+    }
+
+    private func number(_ value: Double) -> String {
+        value.magnitude < 100 ? Format.short(value) : Format.count(value)
     }
 }

@@ -23,6 +23,7 @@ struct SubscribeStorm: Sendable {
         var unsubscribeNs: UInt64 = 0
         var rounds = 0
         var serverSeconds: Double?
+        var clientSeconds = 0.0
         var unsubscribeSeconds: Double?
         var rssPerSubscription: Double?
         let startNs = Clock.nowNs()
@@ -33,7 +34,9 @@ struct SubscribeStorm: Sendable {
             try subscriber.say(subscribe)
             try subscriber.settle()
             subscribeNs += Clock.nowNs() - subscribed
-            if let seconds = meter.read().serverSeconds { serverSeconds = (serverSeconds ?? 0) + seconds }
+            let cost = meter.read()
+            clientSeconds += cost.clientSeconds
+            if let seconds = cost.serverSeconds { serverSeconds = (serverSeconds ?? 0) + seconds }
             if rounds == 0, let before, let after = context.probe?.rssBytes {
                 rssPerSubscription = max(0, after - before) / Double(count)
             }
@@ -54,6 +57,7 @@ struct SubscribeStorm: Sendable {
         result.messages = Double(count * rounds)
         result.seconds = Double(subscribeNs) / 1e9
         result.serverSeconds = serverSeconds
+        result.clientSeconds = clientSeconds
         result.extras.append(("unsubscriptions_per_s", Double(count * rounds) / (Double(unsubscribeNs) / 1e9)))
         if let unsubscribeSeconds {
             result.extras.append(
