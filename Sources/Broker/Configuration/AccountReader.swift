@@ -29,7 +29,7 @@ extension OptionsReader {
         if name == "$G" { throw .about(position, "\(goQuoted(name)) is a Reserved Account") }
         if accountIndexes[name] != nil { throw .about(position, "Duplicate Account Entry: \(name)") }
         accountIndexes[name] = options.accounts.count
-        update { $0.accounts.append(AccountOptions(name: name)) }
+        options.accounts.append(AccountOptions(name: name))
     }
 
     private mutating func readAccount(_ name: String, _ block: ConfigurationValue) throws(ConfigurationError) {
@@ -47,10 +47,10 @@ extension OptionsReader {
         }
         applyDefaults(account.defaultPermissions, to: &account.users)
         if let index = accountIndexes[name] {
-            update { $0.accounts[index] = account }
+            options.accounts[index] = account
         } else {
             accountIndexes[name] = options.accounts.count
-            update { $0.accounts.append(account) }
+            options.accounts.append(account)
         }
     }
 
@@ -100,7 +100,7 @@ extension OptionsReader {
     }
 
     /// A single user or a token belongs to a broker without account users.
-    mutating func checkSingleUserAgainstAccounts(_ map: ConfigurationMap) {
+    mutating func checkSingleUserAgainstAccounts() {
         guard let position = firstAccountUsers else { return }
         if options.authorization.user != nil {
             errors.append(.about(position, "Can not have a single user/pass and accounts"))

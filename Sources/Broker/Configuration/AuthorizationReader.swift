@@ -10,8 +10,7 @@ extension OptionsReader {
                 case "pass", "password": authorization.password = try value.path()
                 case "token": authorization.token = try value.path()
                 case "timeout":
-                    let timeoutMs = try authorizationTimeoutMs(value)
-                    update { $0.authTimeoutMs = timeoutMs }
+                    options.authTimeoutMs = try authorizationTimeoutMs(value)
                 case "users": authorization.users = try readUsers(value)
                 case "default_permission", "default_permissions", "permissions":
                     authorization.defaultPermissions = try readPermissions(value)
@@ -35,7 +34,7 @@ extension OptionsReader {
         }
         applyDefaults(authorization.defaultPermissions, to: &authorization.users)
         rejectDuplicates(authorization.users, at: block.position)
-        update { $0.authorization = authorization }
+        options.authorization = authorization
     }
 
     private func authorizationTimeoutMs(_ value: ConfigurationValue) throws(ConfigurationError) -> Int {
