@@ -157,6 +157,10 @@ public enum Subject {
         }
     }
 
+    /// Whether some token is empty, or there is none: such a subject is matched by nothing.
+    @inlinable
+    public static func hasEmptyToken(_ subject: ByteView) -> Bool { !hasOnlyFullTokens(subject, from: 0) }
+
     /// Space, TAB, CR, LF, FF: what no subscription subject may hold.
     @inlinable @inline(__always)
     public static func isWhitespace(_ byte: UInt8) -> Bool {
