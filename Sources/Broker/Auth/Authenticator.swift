@@ -94,6 +94,9 @@ public final class Authenticator: Sendable {
     /// What INFO says as `auth_required`: false also where `no_auth_user` lets in whoever offers nothing.
     public var authRequired: Bool { isRequired && noAuthUser == nil }
 
+    /// Whether everybody comes in, with credentials or without.
+    public var isOpen: Bool { !isRequired }
+
     /// Whether INFO has to carry a nonce for nkey users to sign.
     public var nonceRequired: Bool { !nkeys.isEmpty }
 

@@ -1,20 +1,31 @@
 // The one door: every path that takes a message from a client, or gives it one, asks here and nowhere else.
 
+import Synchronization
 import Wire
 
 /// What one connection may do: who it is, the permissions it shares with others of the same user, and the replies it
-/// still owes. Lives with the connection, on its loop. A reload replaces it by `renewed(as:)`.
+/// still owes. A reload replaces it by `renewed(as:)`.
 ///
 /// Without permissions, the default, each question is a nil check and a look at the first byte.
-public struct Authorization {
-    public private(set) var identity: Identity
+public struct Authorization: Sendable {
+    public let identity: Identity
     private let permissions: Permissions?
-    private var responsePermits: ResponsePermits?
+    private var responsePermits: SharedPermits?
+
+    /// Given by deliveries on any loop, used on the connection's own.
+    private final class SharedPermits: Sendable {
+        let options: ResponsePermissionOptions
+        let table: Mutex<ResponsePermits>
+        init(_ options: ResponsePermissionOptions) {
+            self.options = options
+            table = Mutex(ResponsePermits(options))
+        }
+    }
 
     public init(_ identity: Identity) {
         self.identity = identity
         permissions = identity.permissions
-        responsePermits = identity.permissions?.responses.map { ResponsePermits($0) }
+        responsePermits = identity.permissions?.responses.map { SharedPermits($0) }
     }
 
     /// The same connection under newly loaded permissions; permits already given stay while the new ones allow replies.
@@ -34,10 +45,12 @@ public struct Authorization {
 
     /// Whether a client's PUB or HPUB may go on; an empty reply is none. A reply that `allow_responses` permits is counted.
     /// The reply subject is not held against the publish permissions, only against the names the server keeps to itself.
-    public mutating func publish(_ subject: ByteView, reply: ByteView, nowMs: @autoclosure () -> Int64) -> PublishVerdict {
+    public func publish(_ subject: ByteView, reply: ByteView, nowMs: @autoclosure () -> Int64) -> PublishVerdict {
         if Authorization.isReserved(subject: subject, inSystemAccount: identity.isSystem) { return .deniedSubject }
         if let permissions, !permissions.mayPublish(subject) {
-            if responsePermits?.use(subject, nowMs: nowMs()) != true { return .deniedSubject }
+            guard let responsePermits else { return .deniedSubject }
+            let now = nowMs()
+            guard responsePermits.table.withLock({ $0.use(subject, nowMs: now) }) else { return .deniedSubject }
         }
         if !reply.isEmpty && Authorization.isReserved(reply: reply) { return .deniedReply }
         return .allowed
@@ -53,12 +66,12 @@ public struct Authorization {
         permissions?.mayDeliver(subject, queue: queue) ?? true
     }
 
-    /// Whether deliveries have to be noted: then they must pass through the connection's own loop.
+    /// Whether deliveries have to be noted.
     public var tracksResponses: Bool { responsePermits != nil }
 
-    /// Notes the reply subject of a message that is being delivered to this connection. Only where `tracksResponses`.
-    public mutating func didDeliver(reply: ByteView, nowMs: Int64) {
-        if !reply.isEmpty { responsePermits?.permit(reply, nowMs: nowMs) }
+    /// Notes the reply subject of a message that is being delivered to this connection. Any loop may call it.
+    public func didDeliver(reply: ByteView, nowMs: Int64) {
+        if !reply.isEmpty { responsePermits?.table.withLock { $0.permit(reply, nowMs: nowMs) } }
     }
 
     /// Subjects by which servers talk among themselves. Recorded from nats-server 2.15.1, which lets the system account
@@ -86,8 +99,3 @@ public struct Authorization {
         (subject.hasPrefix("_GR_.") && subject.count > 5) || (subject.hasPrefix("$GR.") && subject.count > 4)
     }
 }
-
-/// Permits change with each delivery, on the connection's own loop only. To ask `mayDeliver` from another loop, carry
-/// `identity.permissions`, which is Sendable.
-@available(*, unavailable)
-extension Authorization: Sendable {}

@@ -28,9 +28,8 @@ final class ClientConnection: ChannelHandler {
     private(set) var phase: Phase
     private(set) var options = ConnectOptions()
     private(set) var account: Account?
-    private(set) var identity: Identity?
-    private var permissions: Permissions?
-    private var nonce: String?
+    private var authorization = Authorization(.anonymous)
+    private var nonce: [UInt8] = []
     private var hasConnected = false
     private var hasSentPong = false
 
@@ -48,9 +47,6 @@ final class ClientConnection: ChannelHandler {
     private var pingSentNs: UInt64 = 0
     private var pingTimer: TimerID?
     private var authTimer: TimerID?
-
-    @available(*, unavailable)
-    struct NotSendable {}
 
     init(router: Router, channel: ChannelRef, clientID: UInt64, address: SocketAddress) {
         self.router = router
@@ -81,19 +77,26 @@ final class ClientConnection: ChannelHandler {
     /// Sends INFO and waits for the first operation.
     func start() {
         let authenticator = settings.authenticator
-        if authenticator.nonceRequired { nonce = Authenticator.makeNonce() }
+        if authenticator.nonceRequired {
+            guard let fresh = Authenticator.freshNonce() else {
+                close(.serverShutdown)
+                return
+            }
+            nonce = fresh
+        }
         sendInfo()
         if router.broker.connectionCount.load(ordering: .relaxed) > settings.maxConnections {
             close(.maximumConnectionsExceeded)
             return
         }
-        if authenticator.authRequired {
+        if authenticator.isOpen {
+            enter(.anonymous)
+        } else {
             authTimer = loop.schedule(afterMs: settings.authTimeoutMs) { [unowned self] in
                 if self.phase == .awaitingConnect || self.phase == .checkingPassword { self.close(.authenticationTimeout) }
             }
-        } else {
-            enter(authenticator.defaultIdentity)
         }
+        guard phase != .closed else { return }
         let first = min(2_000, settings.pingIntervalMs)
         schedulePing(afterMs: first)
         broker.log.debug("\(self.label) - Client connection created")
@@ -101,7 +104,7 @@ final class ClientConnection: ChannelHandler {
 
     /// Belongs to an account from here on.
     private func enter(_ identity: Identity) {
-        guard let account = broker.account(named: identity.accountName) else {
+        guard let account = broker.account(named: identity.account) else {
             close(.missingAccount)
             return
         }
@@ -117,8 +120,7 @@ final class ClientConnection: ChannelHandler {
             }
             account.connectionsTotal.wrappingAdd(1, ordering: .relaxed)
         }
-        self.identity = identity
-        apply(identity.permissions)
+        apply(Authorization(identity))
         phase = .ready
         if let authTimer { loop.cancel(authTimer) }
         authTimer = nil
@@ -130,19 +132,19 @@ final class ClientConnection: ChannelHandler {
         self.account = nil
     }
 
-    private func apply(_ new: Permissions?) {
-        permissions = new
-        subscriber.set(permissions: new)
+    private func apply(_ new: Authorization) {
+        authorization = new
+        subscriber.set(new)
     }
 
     /// What connz and the log call it.
     var label: String { "\(address) - cid:\(clientID)" }
 
     private func sendInfo() {
-        var recipient = ServerInfo.Recipient(clientID: clientID, clientIP: address.host, nonce: nonce)
+        var recipient = ServerInfo.Recipient(clientID: clientID, clientIP: address.host, nonce: nonce.isEmpty ? nil : String(decoding: nonce, as: UTF8.self))
         if hasSentPong, let account {
             recipient.remoteAccount = account.name
-            recipient.isSystemAccount = account.name == broker.systemAccountName
+            recipient.isSystemAccount = authorization.identity.isSystem
         }
         var info = settings.info
         info.maxPayloadBytes = maxPayloadBytes
@@ -157,7 +159,7 @@ final class ClientConnection: ChannelHandler {
 
     /// The server has something to say that it did not say at the start: lame duck mode, another payload limit.
     func announce() {
-        if phase == .ready && hasConnected && options.protocolVersion >= 1 { sendInfo() }
+        if phase == .ready && hasConnected && options.protocol >= 1 { sendInfo() }
     }
 
     // MARK: Reading
@@ -206,7 +208,9 @@ final class ClientConnection: ChannelHandler {
     private func mayProceed(_ byte: UInt8) -> Bool {
         guard phase == .awaitingConnect else { return phase != .closed }
         if byte == UInt8(ascii: "C") || byte == UInt8(ascii: "c") { return true }
-        if let identity = settings.authenticator.noAuthIdentity {
+        if settings.authenticator.admitsWithoutConnect,
+            case .accepted(let identity) = settings.authenticator.authenticate(nil, nonce: nonce)
+        {
             enter(identity)
             return phase == .ready
         }
@@ -262,26 +266,14 @@ final class ClientConnection: ChannelHandler {
     // MARK: CONNECT
 
     private func connect(_ text: ByteView) {
-        let parsed: ConnectOptions
         do {
-            parsed = try ConnectOptions(json: text)
+            try options.apply(text)
         } catch {
             broker.log.debug("\(self.label) - CONNECT refused: \(error)")
             close(.parseError)
             return
         }
-        options = parsed
-        let authenticator = settings.authenticator
-        guard authenticator.authRequired else {
-            // Credentials that nobody asked for are ignored, but for accounts, which clients may not choose.
-            if parsed.choosesAccount {
-                close(.authenticationFailure)
-                return
-            }
-            finishConnect()
-            return
-        }
-        switch authenticator.authenticate(parsed, nonce: nonce) {
+        switch settings.authenticator.authenticate(options, nonce: nonce) {
         case .accepted(let identity):
             admit(identity)
         case .rejected:
@@ -292,7 +284,7 @@ final class ClientConnection: ChannelHandler {
             let id = channel.pointee.id
             let clientID = clientID
             let mailbox = loop.mailbox
-            broker.workers.run {
+            let isQueued = broker.workers.run {
                 let verdict = check.run()
                 mailbox.post { loop in
                     guard let router = loop.context as? Router, let connection = router.connections[clientID] else { return }
@@ -300,12 +292,14 @@ final class ClientConnection: ChannelHandler {
                     if let channel = loop.channel(id) { loop.resumeReading(channel) }
                 }
             }
+            // Too many logins wait already.
+            if !isQueued { close(.authenticationTimeout) }
         }
     }
 
-    private func passwordChecked(_ identity: Identity?) {
+    private func passwordChecked(_ verdict: Authenticator.Verdict) {
         guard phase == .checkingPassword else { return }
-        if let identity {
+        if case .accepted(let identity) = verdict {
             admit(identity)
         } else {
             close(.authenticationFailure)
@@ -319,14 +313,13 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func finishConnect() {
-        guard options.protocolVersion == 0 || options.protocolVersion == 1 else {
-            close(.badClientProtocolVersion)
-            return
+        switch options.refusal {
+        case .authorizationViolation: return close(.authenticationFailure)
+        case .invalidProtocol: return close(.badClientProtocolVersion)
+        case .noRespondersNeedHeaders: return close(.noRespondersRequiresHeaders)
+        case nil: break
         }
-        if options.noResponders && !(options.headers && settings.headers) {
-            close(.noRespondersRequiresHeaders)
-            return
-        }
+        if options.noResponders && !settings.headers { return close(.noRespondersRequiresHeaders) }
         if hasConnected {
             // Subscriptions carry copies of what CONNECT said; a second CONNECT makes them anew.
             publishCache?.pointee.forget()
@@ -346,13 +339,16 @@ final class ClientConnection: ChannelHandler {
         let subject = parser.subject
         countIn(1, parser.payload.count)
         if options.pedantic && !Subject.isValidLiteral(subject) { reply("-ERR 'Invalid Publish Subject'\r\n") }
-        if !Authorization.mayPublish(subject, permissions, subscriber, nowNs: loop.turnStartNs) {
+        switch authorization.publish(subject, reply: parser.reply, nowMs: router.nowMs) {
+        case .allowed: break
+        case .deniedSubject:
             reply("-ERR 'Permissions Violation for Publish to \"\(subject.string)\"'\r\n")
             broker.log.error("\(label) - Publish Violation - Subject \"\(subject.string)\"")
             return
-        }
-        if !parser.reply.isEmpty && Authorization.isReservedReply(parser.reply) {
-            reply("-ERR 'Permissions Violation for Publish with Reply of \"\(parser.reply.string)\"'\r\n")
+        case .deniedReply:
+            let name = parser.reply.string
+            reply("-ERR 'Permissions Violation for Publish with Reply of \"\(name)\"'\r\n")
+            broker.log.error("\(label) - Publish Violation - Reply \"\(name)\"")
             return
         }
         if options.verbose { reply("+OK\r\n") }
@@ -393,7 +389,7 @@ final class ClientConnection: ChannelHandler {
             return
         }
         guard !options.verbose, !options.pedantic || Subject.isValidLiteral(message.subject), !settings.traces,
-            permissions?.responses == nil, canBeServedUnchecked(message)
+            !authorization.tracksResponses, canBeServedUnchecked(message)
         else { return }
         let cache: UnsafeMutablePointer<PublishCache>
         if let existing = publishCache {
@@ -429,7 +425,7 @@ final class ClientConnection: ChannelHandler {
             reply("-ERR 'Invalid Subject'\r\n")
             return
         }
-        let verdict = Authorization.maySubscribe(subject, queue: queue, permissions)
+        let verdict = authorization.subscribe(subject, queue: queue)
         guard verdict != .denied else {
             let using = queue.isEmpty ? "" : " using queue \"\(queue.string)\""
             reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\"\(using)'\r\n")
@@ -449,8 +445,8 @@ final class ClientConnection: ChannelHandler {
             var checks: Subscription.Checks = []
             if !(options.headers && settings.headers) { checks.insert(.noHeaders) }
             if !options.echo { checks.insert(.noEcho) }
-            if verdict == .allowedWithFilter { checks.insert(.filtered) }
-            if permissions?.responses != nil { checks.insert(.tracksReplies) }
+            if verdict == .filtered { checks.insert(.filtered) }
+            if authorization.tracksResponses { checks.insert(.tracksReplies) }
             let subscription = Subscription.make(
                 channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue, sid: sid)
             subscriptions.insert(subscription)
@@ -510,7 +506,7 @@ final class ClientConnection: ChannelHandler {
         reply("PONG\r\n")
         guard hasConnected, !hasSentPong else { return }
         hasSentPong = true
-        if options.protocolVersion >= 1 { sendInfo() }
+        if options.protocol >= 1 { sendInfo() }
     }
 
     private func pong() {
@@ -545,24 +541,24 @@ final class ClientConnection: ChannelHandler {
 
     /// New settings are in force: is this client still who it was, and what may it do now?
     func reauthorize() {
-        guard phase == .ready, let identity else { return }
-        guard let renewed = settings.authenticator.renew(identity), broker.account(named: renewed.accountName) === account
+        guard phase == .ready else { return }
+        guard let renewed = settings.authenticator.renew(authorization.identity),
+            broker.account(named: renewed.account) === account
         else {
             close(.authenticationFailure)
             return
         }
-        self.identity = renewed
-        apply(renewed.permissions)
+        apply(authorization.renewed(as: renewed))
         publishCache?.pointee.forget()
         for subscription in subscriptions.all {
             let subject = Subscription.subject(subscription), queue = Subscription.queue(subscription)
-            switch Authorization.maySubscribe(subject, queue: queue, permissions) {
+            switch authorization.subscribe(subject, queue: queue) {
             case .denied:
                 let using = queue.isEmpty ? "" : " using queue \"\(queue.string)\""
                 let sid = Subscription.sid(subscription).string
                 reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\"\(using) (sid \"\(sid)\")'\r\n")
                 remove(subscription)
-            case .allowed, .allowedWithFilter:
+            case .allowed, .filtered:
                 renew(subscription, subject, queue)
             }
         }
@@ -572,8 +568,8 @@ final class ClientConnection: ChannelHandler {
     private func renew(_ old: SubscriptionRef, _ subject: ByteView, _ queue: ByteView) {
         var checks = old.pointee.checks
         checks.subtract([.filtered, .tracksReplies])
-        if Authorization.maySubscribe(subject, queue: queue, permissions) == .allowedWithFilter { checks.insert(.filtered) }
-        if permissions?.responses != nil { checks.insert(.tracksReplies) }
+        if authorization.subscribe(subject, queue: queue) == .filtered { checks.insert(.filtered) }
+        if authorization.tracksResponses { checks.insert(.tracksReplies) }
         guard checks != old.pointee.checks else { return }
         let new = Subscription.make(
             channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue,
@@ -603,7 +599,9 @@ final class ClientConnection: ChannelHandler {
     func close(_ reason: ClosedReason) {
         guard phase != .closed else { return }
         if let error = reason.error { reply("-ERR '\(error)'\r\n") }
-        if case .authenticationFailure = reason { broker.log.error("\(label) - authentication error\(identity.map { " - \($0)" } ?? "")") }
+        if case .authenticationFailure = reason {
+            broker.log.error("\(label) - authentication error - User \"\(options.user)\"")
+        }
         end(reason)
         loop.close(channel, .requested, linger: true)
     }
@@ -671,6 +669,6 @@ final class ClientConnection: ChannelHandler {
             messagesOut: channel.pointee.messagesOut.load(ordering: .relaxed),
             bytesOut: channel.pointee.payloadBytesOut.load(ordering: .relaxed),
             subscriptionCount: subscriptions.count, subscriptions: list, name: options.name, lang: options.lang,
-            version: options.version, account: account?.name, user: identity?.displayName)
+            version: options.version, account: account?.name, user: authorization.identity.user.isEmpty ? nil : authorization.identity.user)
     }
 }
