@@ -216,7 +216,7 @@ final class Router {
 
     /// Tells a requester that nobody listens: a 503 to the subscription that waits for the reply.
     func stageNoResponders(_ message: Message, to subscription: SubscriptionRef) {
-        let header = 36 + message.subject.count
+        let header = 32 + message.subject.count
         let need = 64 + message.reply.count + Int(subscription.pointee.sidCount) + header
         let stage = loop.reserve(slot: subscription.pointee.slot, subscription.pointee.channel, need)
         guard let cursor = stage.pointee.cursor else { return }
