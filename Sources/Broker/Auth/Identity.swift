@@ -28,5 +28,6 @@ public struct Identity: Sendable {
 
 extension Identity {
     /// What a client in no account but the default one is: the identity of a broker without authentication.
-    public static let anonymous = Identity(account: Authenticator.globalAccount, isSystem: false, user: "", permissions: nil, credential: .open)
+    public static let anonymous = Identity(
+        account: Authenticator.globalAccount, isSystem: false, user: "", permissions: nil, credential: .open)
 }
