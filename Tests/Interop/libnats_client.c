@@ -25,7 +25,9 @@ static void say(const char *what) {
     fflush(stdout);
 }
 
-static void disconnected(natsConnection *connection, void *closure) { say("disconnected"); }
+static int leaving; /* our own close is no news */
+
+static void disconnected(natsConnection *connection, void *closure) { if (!leaving) say("disconnected"); }
 static void reconnected(natsConnection *connection, void *closure) { say("reconnected"); }
 static void lame_duck(natsConnection *connection, void *closure) { say("lame duck"); }
 
@@ -113,6 +115,7 @@ int main(int argc, char **argv) {
         say("ready");
         while (getchar() != EOF) { }
     }
+    leaving = 1;
     natsSubscription_Destroy(subscription);
     natsConnection_Destroy(connection);
     nats_Close();
