@@ -10,9 +10,10 @@ public enum Subject {
     @inlinable @inline(__always) static var star: UInt8 { UInt8(ascii: "*") }
     @inlinable @inline(__always) static var fullWildcard: UInt8 { UInt8(ascii: ">") }
 
-    /// Whether a subscription may name this: no empty token, no whitespace, `>` last only.
+    /// Whether a subscription may name this: no empty token, no whitespace, `>` last only. A SUB line cannot hold any
+    /// whitespace but a form feed, and nats-server lets that one through (`allowsFormFeed`).
     @inlinable
-    public static func isValid(_ subject: ByteView) -> Bool {
+    public static func isValid(_ subject: ByteView, allowsFormFeed: Bool = false) -> Bool {
         var tokenStart = 0
         var index = 0
         while index < subject.count {
@@ -21,7 +22,7 @@ public enum Subject {
                 if index == tokenStart { return false }
                 if index == tokenStart + 1 && subject[tokenStart] == fullWildcard { return false }
                 tokenStart = index + 1
-            } else if byte <= 0x20 && isWhitespace(byte) {
+            } else if byte <= 0x20 && isWhitespace(byte) && !(allowsFormFeed && byte == 0x0C) {
                 return false
             }
             index += 1

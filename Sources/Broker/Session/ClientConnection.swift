@@ -235,7 +235,8 @@ final class ClientConnection: ChannelHandler {
         case .ping: ping()
         case .pong: pong()
         case .connect: connect(router.parser.text)
-        case .info, .ok: break
+        case .info: info(router.parser.text)
+        case .ok: break
         case .error: close(.clientClosed)
         }
     }
@@ -261,6 +262,11 @@ final class ClientConnection: ChannelHandler {
         default:
             broker.log.trace("\(self.label) - <<- [\(verb)]")
         }
+    }
+
+    /// Clients have nothing to say by INFO; nats-server ignores it as long as it is JSON.
+    private func info(_ text: ByteView) {
+        if (try? JSONValue.parse(text))?.object == nil { close(.parseError) }
     }
 
     // MARK: CONNECT
@@ -421,10 +427,6 @@ final class ClientConnection: ChannelHandler {
 
     private func subscribe(_ subject: ByteView, _ queue: ByteView, _ sid: ByteView) {
         guard let account, let index else { return }
-        guard Subject.isValid(subject) else {
-            reply("-ERR 'Invalid Subject'\r\n")
-            return
-        }
         let verdict = authorization.subscribe(subject, queue: queue)
         guard verdict != .denied else {
             let using = queue.isEmpty ? "" : " using queue \"\(queue.string)\""
@@ -442,6 +444,10 @@ final class ClientConnection: ChannelHandler {
             return
         }
         if subscriptions.find(sid) == nil {
+            guard Subject.isValid(subject, allowsFormFeed: true) else {
+                reply("-ERR 'Invalid Subject'\r\n")
+                return
+            }
             var checks: Subscription.Checks = []
             if !(options.headers && settings.headers) { checks.insert(.noHeaders) }
             if !options.echo { checks.insert(.noEcho) }
