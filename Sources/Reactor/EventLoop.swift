@@ -95,8 +95,8 @@ public final class EventLoop {
             fireTimers()
             turnEnded?()
             flush()
-            congested = nil
             reviewStalls()
+            congested = nil
             if !retired.isEmpty { retired.reclaim(before: group.epochs.reclaimable()) }
             if worked && limits.spinNs > 0 { lastWorkNs = Clock.monotonicNs() }
         }
@@ -110,7 +110,7 @@ public final class EventLoop {
 
     private func waitForEvents(_ events: UnsafeMutablePointer<epoll_event>, _ lastWorkNs: UInt64) -> Int {
         let capacity = Int32(EventLoop.eventsPerTurn)
-        if deferredFirst != nil || mailbox.hasContents {
+        if deferredFirst != nil || dirtyCount > 0 || mailbox.hasContents {
             return Int(max(0, epoll_wait(epollFD, events, capacity, 0)))
         }
         if limits.spinNs > 0 {
