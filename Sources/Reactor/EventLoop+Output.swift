@@ -371,6 +371,7 @@ extension EventLoop {
         let count = block.pointee.unsent
         func leave() {
             channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+            finishFlushing(channel)
         }
         guard channel.pointee.state.load(ordering: .relaxed) <= Channel.State.flushing else {
             mailbox.bytes.wrappingSubtract(count, ordering: .relaxed)
@@ -493,12 +494,8 @@ extension EventLoop {
             channel.pointee.writeTimer = nil
         }
         updateInterest(channel)
-        if channel.pointee.state.load(ordering: .relaxed) == Channel.State.flushing {
-            channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
-            shutDownWriting(channel)
-            return
-        }
         channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+        finishFlushing(channel)
         drained(channel)
     }
 
