@@ -90,6 +90,10 @@ public struct Channel: ~Copyable {
     /// Bytes written to the socket; tells a slow reader from a stuck one.
     let bytesWritten = Atomic<UInt64>(0)
 
+    /// A direct write ended inside a frame whose rest is in the home loop's mailbox. Set under `writeLock`; cleared by the
+    /// home loop while the rest counts in `blocked`.
+    var isTorn = false
+
     // Home loop only.
     var handler: (any ChannelHandler)?
     var interest: UInt32 = 0

@@ -143,9 +143,10 @@ extension EventLoop {
     /// Writes everything that is staged: deliveries first, answers last, so that whoever reads an answer knows that what
     /// came before it is on its way.
     func flush() {
-        if dirtyCount > 0 {
+        let count = dirtyCount
+        if count > 0 {
             var replies = 0
-            for position in 0..<dirtyCount {
+            for position in 0..<count {
                 let slot = dirty[position]
                 let stage = stages + Int(slot)
                 if stage.pointee.holdsReply {
@@ -157,7 +158,9 @@ extension EventLoop {
             }
             postOutboxes()
             for position in 0..<replies { flush(stages + Int(dirty[position])) }
-            dirtyCount = 0
+            // What handlers of channels that closed meanwhile have staged is for the next turn.
+            for position in count..<dirtyCount { dirty[position - count] = dirty[position] }
+            dirtyCount -= count
         }
         postOutboxes()
     }
@@ -275,16 +278,24 @@ extension EventLoop {
             updateInterest(channel)
             checkPending(channel)
         } else {
-            // The rest of a frame goes into the mailbox before anybody else's block can.
-            channel.pointee.blocked.wrappingAdd(1, ordering: .acquiringAndReleasing)
-            channel.pointee.pendingBytes.wrappingAdd(rest, ordering: .relaxed)
-            block.pointee.channel = channel
-            block.pointee.next = nil
-            let mailbox = group.mailboxes[Int(channel.pointee.home)]
-            mailbox.bytes.wrappingAdd(rest, ordering: .relaxed)
-            mailbox.post(first: block, last: block)
-            channel.pointee.unlock()
+            handOverRest(channel, block)
         }
+    }
+
+    /// Gives the home loop the rest of a block that this loop has begun to write, and unlocks.
+    ///
+    /// Others may have handed over blocks already, because they found the lock taken: the mark keeps those behind the rest.
+    func handOverRest(_ channel: ChannelRef, _ block: OutputBufferRef) {
+        let rest = block.pointee.unsent
+        channel.pointee.isTorn = block.pointee.start > 0
+        channel.pointee.blocked.wrappingAdd(1, ordering: .acquiringAndReleasing)
+        channel.pointee.pendingBytes.wrappingAdd(rest, ordering: .relaxed)
+        block.pointee.channel = channel
+        block.pointee.next = nil
+        let mailbox = group.mailboxes[Int(channel.pointee.home)]
+        mailbox.bytes.wrappingAdd(rest, ordering: .relaxed)
+        mailbox.post(first: block, last: block)
+        channel.pointee.unlock()
     }
 
     /// Sends until all is out or the socket is full. Returns an errno for a broken socket, else 0.
@@ -360,6 +371,7 @@ extension EventLoop {
         let count = block.pointee.unsent
         func leave() {
             channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+            finishFlushing(channel)
         }
         guard channel.pointee.state.load(ordering: .relaxed) <= Channel.State.flushing else {
             mailbox.bytes.wrappingSubtract(count, ordering: .relaxed)
@@ -368,7 +380,8 @@ extension EventLoop {
             pool.recycle(block)
             return
         }
-        if channel.pointee.deferredPass == mailPass {
+        let isRest = block.pointee.start > 0
+        if channel.pointee.deferredPass == mailPass && !isRest {
             deferAgain(block)
             return
         }
@@ -386,7 +399,16 @@ extension EventLoop {
             deferAgain(block)
             return
         }
+        let isTorn = channel.pointee.isTorn
         channel.pointee.unlock()
+        if isTorn && !isRest {
+            // The rest of a frame was posted before the lock opened: it is in this pass or in the next one.
+            channel.pointee.deferredPass = mailPass
+            deferAgain(block)
+            return
+        }
+        // Nobody else looks at the mark while this block counts as blocked.
+        if isTorn { channel.pointee.isTorn = false }
         mailbox.bytes.wrappingSubtract(count, ordering: .relaxed)
         let failure = writeOut(channel, block)
         if failure != 0 {
@@ -472,12 +494,8 @@ extension EventLoop {
             channel.pointee.writeTimer = nil
         }
         updateInterest(channel)
-        if channel.pointee.state.load(ordering: .relaxed) == Channel.State.flushing {
-            channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
-            shutDownWriting(channel)
-            return
-        }
         channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+        finishFlushing(channel)
         drained(channel)
     }
 

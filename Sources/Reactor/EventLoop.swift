@@ -97,8 +97,8 @@ public final class EventLoop {
             fireTimers()
             turnEnded?()
             flush()
-            congested = nil
             reviewStalls()
+            congested = nil
             if !retired.isEmpty { retired.reclaim(before: group.epochs.reclaimable()) }
             if moderation.endTurn(turnStartNs) { pause() }
             if worked && limits.spinNs > 0 { lastWorkNs = Clock.monotonicNs() }
@@ -121,7 +121,7 @@ public final class EventLoop {
 
     private func waitForEvents(_ events: UnsafeMutablePointer<epoll_event>, _ lastWorkNs: UInt64) -> Int {
         let capacity = Int32(EventLoop.eventsPerTurn)
-        if deferredFirst != nil || mailbox.hasContents {
+        if deferredFirst != nil || dirtyCount > 0 || mailbox.hasContents {
             return Int(max(0, epoll_wait(epollFD, events, capacity, 0)))
         }
         if limits.spinNs > 0 {
@@ -162,7 +162,10 @@ public final class EventLoop {
         // Closed earlier in this turn: the memory is still there, the descriptor is not.
         if channel.pointee.state.load(ordering: .relaxed) == Channel.State.closed { return }
         if event.events & EPOLLOUT.rawValue != 0 { drainQueue(channel) }
-        if event.events & ~EPOLLOUT.rawValue != 0 { read(channel) }
+        guard event.events & ~EPOLLOUT.rawValue != 0 else { return }
+        // Draining may have found the socket broken and closed it.
+        if channel.pointee.state.load(ordering: .relaxed) == Channel.State.closed { return }
+        read(channel)
     }
 
     private func fireTimers() {
@@ -375,10 +378,14 @@ public final class EventLoop {
     /// is shut down and the peer gets a moment to read it.
     public func close(_ channel: ChannelRef, _ reason: CloseReason, linger: Bool = false) {
         guard channel.pointee.state.load(ordering: .relaxed) == Channel.State.open else { return }
-        if linger { flushStage(channel) }
+        if linger {
+            flushStage(channel)
+            // The socket may turn out to be broken only now: then it is closed already, and the descriptor may be another's.
+            guard channel.pointee.isOpen else { return }
+        }
+        channel.pointee.linger = linger
         channel.pointee.state.store(Channel.State.flushing, ordering: .releasing)
         channel.pointee.handler?.closed(reason)
-        channel.pointee.linger = linger
         guard linger else {
             destroy(channel)
             return
@@ -387,12 +394,21 @@ public final class EventLoop {
         schedule(afterMs: EventLoop.lingerMs) { [unowned self] in
             if let channel = self.channel(id) { self.destroy(channel) }
         }
-        if channel.pointee.queueHead == nil { shutDownWriting(channel) } else { updateInterest(channel) }
+        updateInterest(channel)
+        finishFlushing(channel)
     }
 
     static let lingerMs = 1_000
 
-    func shutDownWriting(_ channel: ChannelRef) {
+    /// Ends the writing of a channel that is closing once nothing for it is queued, deferred or in the mailbox.
+    func finishFlushing(_ channel: ChannelRef) {
+        guard channel.pointee.state.load(ordering: .relaxed) == Channel.State.flushing, channel.pointee.linger,
+            channel.pointee.blocked.load(ordering: .acquiring) == 0
+        else { return }
+        shutDownWriting(channel)
+    }
+
+    private func shutDownWriting(_ channel: ChannelRef) {
         channel.pointee.state.store(Channel.State.lingering, ordering: .releasing)
         shutdown(channel.pointee.fd, Int32(SHUT_WR))
         channel.pointee.readPauses = 0

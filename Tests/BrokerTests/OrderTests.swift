@@ -1,0 +1,44 @@
+// Order and wholeness of what subscribers get, with publishers on every loop.
+
+import Glibc
+import Testing
+
+@testable import Broker
+
+@Suite(.serialized) struct OrderTests {
+    /// A full socket ends a direct write inside a frame; what other loops have for the same socket must wait for its rest.
+    @Test func framesStayWholeWhenLoopsShareAFullSocket() throws {
+        let server = try TestBroker(loops: 2) { $0.maxPendingBytes = 1 << 30 }
+        defer { server.stop() }
+        let subscriber = try RawClient(port: server.port, receiveBytes: 16 << 10).hello()
+        try subscriber.send("SUB load.* 1\r\n")
+        try subscriber.roundTrip()
+        let rounds = 3_000
+        let publishers = try (0..<4).map { try server.connect(loop: $0 % 2).hello() }
+        var bodies: [@Sendable () throws -> Void] = publishers.enumerated().map { number, publisher in
+            {
+                for round in 0..<rounds {
+                    let text = "\(round) " + String(repeating: "x", count: (round * 37) % 2_000)
+                    try publisher.send("PUB load.\(number) \(text.utf8.count)\r\n\(text)\r\n")
+                }
+                try publisher.roundTrip()
+            }
+        }
+        bodies.append {
+            var expected = [0, 0, 0, 0]
+            for _ in 0..<(4 * rounds) {
+                let operation = try subscriber.next()
+                let words = operation.line.split(separator: " ")
+                guard words.count == 4, words[0] == "MSG", let number = words[1].split(separator: ".").last.flatMap({ Int($0) }),
+                    let payload = operation.payload,
+                    let round = Int(String(decoding: payload.prefix { $0 != 0x20 }, as: UTF8.self))
+                else { throw TestFailure("not a message: \(operation.line)") }
+                guard round == expected[number] else {
+                    throw TestFailure("publisher \(number): \(round) instead of \(expected[number])")
+                }
+                expected[number] += 1
+            }
+        }
+        try together(bodies)
+    }
+}

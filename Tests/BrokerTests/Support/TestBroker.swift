@@ -1,0 +1,62 @@
+// A whole broker inside the test process: real loops, real sockets, a port that the system chose.
+
+import Glibc
+import Reactor
+import Synchronization
+
+@testable import Broker
+
+/// Runs on a thread of its own from `init` until `stop`.
+final class TestBroker: Sendable {
+    let broker: Broker
+    let port: Int
+
+    /// - Parameter configure: changes the options of a broker with two loops on a free port of the loopback.
+    init(loops: Int = 2, _ configure: (inout Options) -> Void = { _ in }) throws {
+        var options = Options()
+        options.host = "127.0.0.1"
+        options.port = -1
+        options.loops = loops
+        options.log.file = "/dev/null"
+        configure(&options)
+        let configuration = LoadedConfiguration(
+            options: options, warnings: [], digest: nil, loader: ConfigurationLoader(file: nil))
+        let broker = try Broker(configuration, log: try Logger(options.log))
+        self.broker = broker
+        let failure = Box()
+        pthread_detach(
+            try spawnThread(name: "broker") {
+                do { try broker.run() } catch { failure.text.withLock { $0 = "\(error)" } }
+            })
+        while true {
+            if let address = broker.withState({ $0.clientAddress }) {
+                port = address.port
+                return
+            }
+            if let text = failure.text.withLock({ $0 }) { throw TestFailure(text) }
+            usleep(500)
+        }
+    }
+
+    func stop() { broker.stop() }
+
+    /// A connected client that has read its INFO.
+    func connect() throws -> RawClient { try RawClient(port: port) }
+
+    /// A client that lives on that loop: connections are dealt out by their ids.
+    func connect(loop: Int) throws -> RawClient {
+        while true {
+            let client = try connect()
+            if client.clientID % broker.group.count == loop { return client }
+        }
+    }
+}
+
+private final class Box: Sendable {
+    let text = Mutex<String?>(nil)
+}
+
+struct TestFailure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
