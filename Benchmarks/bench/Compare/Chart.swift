@@ -3,7 +3,7 @@
 import Glibc
 
 enum Chart {
-    private static let labelWidth = 330.0
+    private static let labelWidth = 390.0
     private static let panelWidth = 300.0
     private static let gap = 60.0
     private static let rowHeight = 30.0
