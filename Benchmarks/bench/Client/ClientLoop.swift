@@ -160,7 +160,8 @@ final class ClientLoop {
             if topic.publisher != nil { result.published += count }
             result.delivered += count * topic.subscribers.count
             for subscriber in topic.subscribers where !subscriber.holdsExactly(topic.limit, topic.block) {
-                throw BenchError.mismatch("sent \(topic.limit) messages, received \(subscriber.messages) or a part more")
+                throw BenchError.mismatch(
+                    "sent \(topic.limit) messages, received \(subscriber.messages) or a part more")
             }
         }
         return result
