@@ -109,7 +109,7 @@ final class ClientLoop {
                         "payloads of \(topicPlan.payloadBytes) bytes: its limit is \(connection.payloadBytesMax)")
                 }
                 try connection.settle()
-                publisher = Publisher(connection, block)
+                publisher = Publisher(connection, block, alone: plan.subscribersPerTopic == 0)
             }
             topics.append(Topic(block, board, publisher, subscribers))
         }
