@@ -31,7 +31,8 @@ struct StreamCheckerTests {
 
     @Test(arguments: [16, 17, 128, 1024, 65_536], [false, true])
     func passesAnyCutWithControlLines(payloadBytes: Int, unique: Bool) throws {
-        let block = FrameBlock(.init(subject: "bench.00", payloadBytes: payloadBytes, unique: unique && payloadBytes < 1024))
+        let block = FrameBlock(
+            .init(subject: "bench.00", payloadBytes: payloadBytes, unique: unique && payloadBytes < 1024))
         // A seed that failed is enough to see it again.
         for seed in UInt64(1)...20 {
             var random = SplitMix(state: seed)
@@ -102,10 +103,11 @@ struct StreamCheckerTests {
     @Test func publishedFramesSayWhatTheSubscriberExpects() {
         let block = FrameBlock(.init(subject: "", payloadBytes: 128, unique: true))
         block.retag(round: 5)
+        let start = block.publish + 7 * block.publishFrameBytes
         let sent = String(
-            decoding: UnsafeBufferPointer(start: block.publish + 7 * block.publishFrameBytes, count: block.publishFrameBytes),
-            as: UTF8.self)
-        let frame = String(decoding: stream(block, frames: 5 * block.frameCount + 7..<5 * block.frameCount + 8)[0], as: UTF8.self)
+            decoding: UnsafeBufferPointer(start: start, count: block.publishFrameBytes), as: UTF8.self)
+        let number = 5 * block.frameCount + 7
+        let frame = String(decoding: stream(block, frames: number..<number + 1)[0], as: UTF8.self)
         #expect(frame == Text.replacing(".confirmed 128", in: "MSG" + sent.dropFirst(3), with: ".confirmed 1 128"))
         #expect(sent.hasPrefix("PUB booking.") && sent.hasSuffix("\r\n"))
         #expect(sent.split(separator: " ")[1].count == 8 + 36 + 10)

@@ -109,7 +109,7 @@ final class ClientLoop {
                         "payloads of \(topicPlan.payloadBytes) bytes: its limit is \(connection.payloadBytesMax)")
                 }
                 try connection.settle()
-                publisher = Publisher(connection, block)
+                publisher = Publisher(connection, block, alone: plan.subscribersPerTopic == 0)
             }
             topics.append(Topic(block, board, publisher, subscribers))
         }
@@ -160,7 +160,8 @@ final class ClientLoop {
             if topic.publisher != nil { result.published += count }
             result.delivered += count * topic.subscribers.count
             for subscriber in topic.subscribers where !subscriber.holdsExactly(topic.limit, topic.block) {
-                throw BenchError.mismatch("sent \(topic.limit) messages, received \(subscriber.messages) or a part more")
+                throw BenchError.mismatch(
+                    "sent \(topic.limit) messages, received \(subscriber.messages) or a part more")
             }
         }
         return result

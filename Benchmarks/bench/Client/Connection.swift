@@ -127,7 +127,10 @@ final class Connection {
         let code = errno
         if let lastError { return .refused("\(target.address): \(lastError.dropFirst(5))") }
         let text = String(decoding: unread, as: UTF8.self)
-        if text.hasPrefix("-ERR") { return .refused("\(target.address): \(text.dropFirst(5))") }
+        if text.hasPrefix("-ERR") {
+            let line = text.prefix { $0 != "\r" && $0 != "\n" && $0 != "\r\n" }
+            return .refused("\(target.address): \(line.dropFirst(5))")
+        }
         let reason = code == 0 ? "closed by the server" : String(cString: strerror(code))
         return .connection("\(target.address): \(reason)")
     }

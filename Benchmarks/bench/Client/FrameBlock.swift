@@ -4,8 +4,8 @@ import Glibc
 
 /// A publisher sends the same block over and over; only an 8-digit tag changes from one round to the next.
 ///
-///     PUB bench.00 128\r\n iiiiiiii tttttttt ffff...ffff \r\n       fixed subject: index, tag, filler in the payload
-///     PUB booking.tttttttt-xxxx-xxxx-xxxx-xxxxxxxxxxxx.confirmed 128\r\n iiiiiiii 00000000 ffff...      unique subjects
+///     PUB bench.00 128\r\n iiiiiiii tttttttt ffff...ffff \r\n   fixed subject: index, tag, filler in the payload
+///     PUB booking.tttttttt-xxxx-xxxx-xxxx-xxxxxxxxxxxx.confirmed 128\r\n iiiiiiii 00000000 ffff...   unique subjects
 ///
 /// The index is the frame's place in the block. The filler is random and differs from frame to frame, so that any
 /// shift of the stream shows within a few bytes. With a fixed subject only the block's first frame carries the round's

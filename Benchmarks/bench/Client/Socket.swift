@@ -73,6 +73,12 @@ final class Socket {
         return poll(&entry, 1, Int32(timeoutMs)) > 0
     }
 
+    /// Bounds what the kernel keeps unsent (it doubles the value). Without this it grows to megabytes.
+    func limitSendBuffer(bytes: Int32) {
+        var value = bytes
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
     /// The error that a connection attempt ended with; 0 for none.
     func pendingError() -> Int32 {
         var value: Int32 = 0

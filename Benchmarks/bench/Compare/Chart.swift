@@ -3,7 +3,7 @@
 import Glibc
 
 enum Chart {
-    private static let labelWidth = 330.0
+    private static let labelWidth = 390.0
     private static let panelWidth = 300.0
     private static let gap = 60.0
     private static let rowHeight = 30.0
@@ -24,10 +24,11 @@ enum Chart {
         let peer = (results.first?.name(.peer) ?? "peer") + " " + (results.first?.version(.peer) ?? "")
         let third = results.compactMap { $0.name(.third) }.first
         var out = """
-            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(n(width)) \(n(height))" font-family="system-ui, sans-serif" \
-            font-size="12" fill="#1f2328">
+            <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 \(n(width)) \(n(height))" \
+            font-family="system-ui, sans-serif" font-size="12" fill="#1f2328">
             <rect width="100%" height="100%" fill="#ffffff"/>
-            <text x="16" y="28" font-size="17" font-weight="600">\(escaped(subject)): times better than \(escaped(peer))</text>
+            <text x="16" y="28" font-size="17" font-weight="600">\
+            \(escaped(subject)): times better than \(escaped(peer))</text>
 
             """
         var legend = 16.0
@@ -39,15 +40,18 @@ enum Chart {
         key(subjectColor, "\(subject), median and range of the pairs")
         if let third { key(thirdColor, third) }
         key(goalColor, "goal")
-        let panels = [(labelWidth, "messages/s, or the figure named"), (labelWidth + panelWidth + gap, "CPU per message")]
+        let panels = [
+            (labelWidth, "messages/s, or the figure named"), (labelWidth + panelWidth + gap, "CPU per message"),
+        ]
         for (x, title) in panels {
             out += "<text x=\"\(n(x))\" y=\"\(n(top - 22))\" font-weight=\"600\">\(title)</text>\n"
             for power in Int(octaves.low)...Int(octaves.high) {
                 let at = x + position(of: Double(power))
                 let label = power < 0 ? "1/\(1 << -power)" : "\(1 << power)"
                 let stroke = power == 0 ? "#1f2328" : "#e4e8ec"
-                out += "<line x1=\"\(n(at))\" y1=\"\(n(top - 6))\" x2=\"\(n(at))\" y2=\"\(n(height - 40))\" stroke=\"\(stroke)\"/>"
-                out += "<text x=\"\(n(at))\" y=\"\(n(height - 24))\" text-anchor=\"middle\" fill=\"#59636e\">\(label)x</text>\n"
+                out += "<line x1=\"\(n(at))\" y1=\"\(n(top - 6))\" x2=\"\(n(at))\" y2=\"\(n(height - 40))\" "
+                out += "stroke=\"\(stroke)\"/><text x=\"\(n(at))\" y=\"\(n(height - 24))\" text-anchor=\"middle\" "
+                out += "fill=\"#59636e\">\(label)x</text>\n"
             }
         }
         for (number, result) in rows.enumerated() {
@@ -77,7 +81,9 @@ enum Chart {
             out += "<rect x=\"\(n(min(zero, at)))\" y=\"\(n(top))\" width=\"\(n(abs(at - zero)))\" "
             out += "height=\"\(n(height))\" fill=\"\(color)\"/>"
         }
-        if let third = result.advantage(metric, of: .third), third.median > 0 { rect(third.median, thirdColor, y + 14, 6) }
+        if let third = result.advantage(metric, of: .third), third.median > 0 {
+            rect(third.median, thirdColor, y + 14, 6)
+        }
         rect(own.median, subjectColor, y + 4, 9)
         let (low, high) = (x + position(of: log2(own.min)), x + position(of: log2(own.max)))
         out += "<line x1=\"\(n(low))\" y1=\"\(n(y + 8.5))\" x2=\"\(n(high))\" y2=\"\(n(y + 8.5))\" stroke=\"#0b2e63\"/>"

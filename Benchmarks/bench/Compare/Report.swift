@@ -8,9 +8,11 @@ enum Report {
         let peer = first.name(.peer) ?? "peer"
         let third = results.compactMap { $0.name(.third) }.first
         var page = "# \(subject) and \(peer) \(first.version(.peer) ?? "")\n\n![chart](\(chart))\n\n"
-        page += "Servers were started afresh for each run and ran in turn; every run checked each delivery. Figures are\n"
-        page += "medians; ratios are taken pair by pair, with the smallest and the largest. A ratio above 1x in messages and\n"
-        page += "below 1x in delay or memory, and 1/n of the processor time, speak for \(subject)."
+        page += """
+            Servers were started afresh for each run and ran in turn; every run checked each delivery. Figures are
+            medians; ratios are taken pair by pair, with the smallest and the largest. A ratio above 1x in messages
+            and below 1x in delay or memory, and 1/n of the processor time, speak for \(subject).
+            """
         if let third {
             page += " A goal holds as given, or at 85% of what\n\(third) reached in the same run where that is lower."
         }
@@ -18,7 +20,8 @@ enum Report {
         if let third { page += " \(third) |" }
         page += " verdict | others' CPU |\n|---|---|--:|--:|--:|--:|" + (third == nil ? "" : "--:|") + "---|--:|\n"
         for result in results { page += lines(result, hasThird: third != nil) }
-        page += "\n`others' CPU` is the most, in cores, that other programs used during any run of the row.\n\n## How it was made\n\n"
+        page += "\n`others' CPU` is the most, in cores, that other programs used during any run of the row.\n\n"
+        page += "## How it was made\n\n"
         var told = Set<String>()
         for result in results {
             guard let command = result.json["command"]?.string, told.insert(command).inserted else { continue }
@@ -33,7 +36,8 @@ enum Report {
                 guard let server = result.json["servers"]?[side.rawValue], let command = server["command"]?.string,
                     told.insert(command).inserted
                 else { continue }
-                page += "- \(server["name"]?.string ?? "") (says it is \(server["version"]?.string ?? "")): `\(command)`\n"
+                let (name, version) = (server["name"]?.string ?? "", server["version"]?.string ?? "")
+                page += "- \(name) (says it is \(version)): `\(command)`\n"
             }
         }
         let times = results.compactMap { $0.json["time"]?.string }.sorted()
@@ -48,7 +52,8 @@ enum Report {
         for (number, metric) in (row?.metrics ?? [.rate, .cpu]).enumerated() {
             guard let own = result.spread(metric, .subject), let peer = result.spread(metric, .peer) else { continue }
             let goal = row?.goals.first { $0.metric == metric }
-            lines += "| " + (number == 0 ? "\(result.title) (\(result.pairs.count) pairs)" : "") + " | \(metric.title) | "
+            let title = number == 0 ? "\(result.title) (\(result.pairs.count) pairs)" : ""
+            lines += "| \(title) | \(metric.title) | "
             lines += metric.text(own.median) + " | " + metric.text(peer.median) + " | "
             lines += range(result.advantage(metric, of: .subject), metric) + " | " + (goal?.text ?? "") + " | "
             if hasThird { lines += range(result.advantage(metric, of: .third), metric) + " | " }

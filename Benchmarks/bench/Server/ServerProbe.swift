@@ -88,7 +88,7 @@ struct CostMeter: Sendable {
         startNs = Clock.nowNs()
     }
 
-    /// What has been used since the start. `others` is in cores, to within the kernel's 10 ms ticks: a figure for noise.
+    /// What has been used since the start. `others` is in cores, to within the kernel's 10 ms ticks: a measure of noise.
     func read() -> (serverSeconds: Double?, clientSeconds: Double, others: Double?) {
         let wall = Double(Clock.nowNs() - startNs)
         let client = Double(Clock.processCPUNs() - clientNs)

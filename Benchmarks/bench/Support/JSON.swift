@@ -156,7 +156,8 @@ private struct JSONReader {
     }
 
     mutating func hex4() -> UInt32? {
-        guard at + 4 <= bytes.count, let text = String(validating: bytes[at..<at + 4], as: UTF8.self) else { return nil }
+        guard at + 4 <= bytes.count, let text = String(validating: bytes[at..<at + 4], as: UTF8.self)
+        else { return nil }
         at += 4
         return UInt32(text, radix: 16)
     }
@@ -184,7 +185,8 @@ private struct JSONReader {
             case UInt8(ascii: "u"):
                 guard var code = hex4() else { return nil }
                 if (0xD800..<0xDC00).contains(code) {
-                    guard word("\\u", .null) != nil, let low = hex4(), (0xDC00..<0xE000).contains(low) else { return nil }
+                    guard word("\\u", .null) != nil, let low = hex4(), (0xDC00..<0xE000).contains(low)
+                    else { return nil }
                     code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
                 }
                 guard let scalar = Unicode.Scalar(code) else { return nil }

@@ -17,7 +17,7 @@ struct PubSub: Sendable {
     var rate: Double?
     /// Client threads, over which the topics are spread.
     var threads = 1
-    /// Subscribers on threads of their own, so that a publisher's writes never wait for its reads: as two programs would be.
+    /// Subscribers on threads of their own, so that writes never wait for reads: as in two programs.
     var split = false
     /// How many delivered bytes a publisher may be ahead; nil for what suits the shape.
     var windowBytes: Int?

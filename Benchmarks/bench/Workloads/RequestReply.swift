@@ -142,10 +142,10 @@ private final class FramePipe {
 
 /// Frames are templates in which only the 16 digits of a request's token change:
 ///
-///     PUB svc.echo _INBOX.iiiiiiiiiiiiiiiiiiiiii.TTTTTTTTTTTTTTTT n\r\n TTTTTTTTTTTTTTTT filler \r\n       requester sends
-///     MSG svc.echo 1 _INBOX.iiiiiiiiiiiiiiiiiiiiii.TTTTTTTTTTTTTTTT n\r\n TTTTTTTTTTTTTTTT filler \r\n     responder gets
-///     PUB _INBOX.iiiiiiiiiiiiiiiiiiiiii.TTTTTTTTTTTTTTTT n\r\n TTTTTTTTTTTTTTTT filler \r\n                responder sends
-///     MSG _INBOX.iiiiiiiiiiiiiiiiiiiiii.TTTTTTTTTTTTTTTT 1 n\r\n TTTTTTTTTTTTTTTT filler \r\n              requester gets
+///     PUB svc.echo _INBOX.iiiiiiiiiiiiiiiiiiiiii.TTTTTTTTTTTTTTTT n\r\n TTTTTTTTTTTTTTTT filler \r\n   requester sends
+///     MSG svc.echo 1 _INBOX.iiiiiiiiiiiiiiiiiiiiii.TTTTTTTTTTTTTTTT n\r\n TTTTTTTTTTTTTTTT filler \r\n responder gets
+///     PUB _INBOX.iiiiiiiiiiiiiiiiiiiiii.TTTTTTTTTTTTTTTT n\r\n TTTTTTTTTTTTTTTT filler \r\n            responder sends
+///     MSG _INBOX.iiiiiiiiiiiiiiiiiiiiii.TTTTTTTTTTTTTTTT 1 n\r\n TTTTTTTTTTTTTTTT filler \r\n          requester gets
 private final class RequestLoop {
     private struct Frame {
         let bytes: [UInt8]
@@ -231,7 +231,8 @@ private final class RequestLoop {
         }
         let connection = try Connection(target)
         if connection.payloadBytesMax > 0, plan.payloadBytes > connection.payloadBytesMax {
-            throw BenchError.refused("payloads of \(plan.payloadBytes) bytes: its limit is \(connection.payloadBytesMax)")
+            throw BenchError.refused(
+                "payloads of \(plan.payloadBytes) bytes: its limit is \(connection.payloadBytesMax)")
         }
         try connection.say("SUB svc.echo 1\r\n")
         try connection.settle()
