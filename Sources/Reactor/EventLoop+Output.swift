@@ -167,6 +167,8 @@ extension EventLoop {
         if stage.pointee.messages > 0 {
             channel.pointee.messagesOut.wrappingAdd(UInt64(stage.pointee.messages), ordering: .relaxed)
             channel.pointee.payloadBytesOut.wrappingAdd(UInt64(stage.pointee.payloadBytes), ordering: .relaxed)
+            messagesOut &+= UInt64(stage.pointee.messages)
+            payloadBytesOut &+= UInt64(stage.pointee.payloadBytes)
             stage.pointee.messages = 0
             stage.pointee.payloadBytes = 0
         }
@@ -479,6 +481,7 @@ extension EventLoop {
         }
         channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
         drained(channel)
+        if channel.pointee.isOpen { channel.pointee.handler?.queueDrained() }
     }
 
     /// Frees a queue whose channel is gone.
@@ -550,6 +553,7 @@ extension EventLoop {
             Stall(
                 reader: reader.pointee.id, target: target, deadlineNs: turnStartNs &+ .ms(limits.stallMs),
                 writtenBefore: target.pointee.bytesWritten.load(ordering: .relaxed)))
+        stallsTotal &+= 1
         pauseReading(reader)
     }
 

@@ -39,6 +39,11 @@ public final class EventLoop {
     /// Runs at the end of each turn, before the flush.
     public var turnEnded: (() -> Void)?
     public private(set) var turnStartNs: UInt64 = 0
+    /// Messages and payload bytes that this loop has staged for whomever, counted at each flush.
+    public internal(set) var messagesOut: UInt64 = 0
+    public internal(set) var payloadBytesOut: UInt64 = 0
+    /// How often a connection was not read for a while because its target had much unsent.
+    public internal(set) var stallsTotal: UInt64 = 0
 
     // Output, see EventLoop+Output.swift.
     public let stages: UnsafeMutablePointer<OutputStage>
@@ -151,6 +156,8 @@ public final class EventLoop {
         // Closed earlier in this turn: the memory is still there, the descriptor is not.
         if channel.pointee.state.load(ordering: .relaxed) == Channel.State.closed { return }
         if event.events & EPOLLOUT.rawValue != 0 { drainQueue(channel) }
+        // Draining may have closed it: its descriptor may belong to somebody else by now.
+        if channel.pointee.state.load(ordering: .relaxed) == Channel.State.closed { return }
         if event.events & ~EPOLLOUT.rawValue != 0 { read(channel) }
     }
 
