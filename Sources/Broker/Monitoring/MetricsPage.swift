@@ -44,7 +44,7 @@ enum MetricsPage {
         page.single(
             "bellhop_connections", .gauge, "Client connections that are open.",
             Double(broker.connectionCount.load(ordering: .relaxed)))
-        total("bellhop_connections_total", "Client connections accepted.", broker.connectionsTotal.load(ordering: .relaxed))
+        total("bellhop_connections_accepted_total", "Client connections accepted.", broker.connectionsTotal.load(ordering: .relaxed))
         total("bellhop_messages_in_total", "Messages that clients published.", reports.sum(\.counters.messagesIn))
         total("bellhop_bytes_in_total", "Payload bytes that clients published.", reports.sum(\.counters.bytesIn))
         total("bellhop_messages_out_total", "Messages delivered to clients.", reports.sum(\.messagesOut))

@@ -59,7 +59,7 @@ final class Monitoring {
             return
         }
         if let clean = Monitoring.cleaned(request.path) {
-            responder.answer(HTTPResponse(.temporaryRedirect, headers: [HTTPField("Location", HTTPText.percentEncoded(path: clean))]))
+            responder.answer(HTTPResponse(.temporaryRedirect, headers: [HTTPField("Location", Monitoring.location(clean, request.query))]))
             return
         }
         guard let name = pageName(request.path) else {
@@ -112,6 +112,11 @@ final class Monitoring {
         }
         let clean = "/" + parts.joined(separator: "/") + (path.hasSuffix("/") && !parts.isEmpty ? "/" : "")
         return clean == path ? nil : clean
+    }
+
+    private static func location(_ path: String, _ query: [HTTPField]) -> String {
+        let parameters = query.map { "\(HTTPText.percentEncoded($0.name))=\(HTTPText.percentEncoded($0.value))" }
+        return HTTPText.percentEncoded(path) + (parameters.isEmpty ? "" : "?" + parameters.joined(separator: "&"))
     }
 }
 

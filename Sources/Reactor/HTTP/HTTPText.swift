@@ -62,13 +62,16 @@ public enum HTTPText {
         }
     }
 
-    /// A path as it may stand in a Location header.
-    public static func percentEncoded(path: String) -> String {
+    /// Text as it may stand in a Location header, a path or one side of a query's parameter.
+    public static func percentEncoded(_ text: String) -> String {
         var encoded: [UInt8] = []
-        for byte in path.utf8 {
-            if isTokenByte(byte) && byte != UInt8(ascii: "%") || byte == UInt8(ascii: "/") {
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"), UInt8(ascii: "/"), UInt8(ascii: "$"):
                 encoded.append(byte)
-            } else {
+            default:
                 encoded.append(UInt8(ascii: "%"))
                 for nibble in [byte >> 4, byte & 15] {
                     encoded.append(nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "A") + nibble - 10)
