@@ -9,6 +9,7 @@ final class Daemon {
     private let loop: EventLoop
     private let signals: SignalSource
     private var clients: Listener?
+    private var monitoring: Monitoring?
     private var pidFile: PidFile?
     private var portsFile: PortsFile?
 
@@ -23,6 +24,8 @@ final class Daemon {
         let options = broker.options
         var listeners = PortsFile.Listeners()
 
+        monitoring = try Monitoring.open(broker: broker, loop: loop)
+        listeners.monitoring = monitoring?.urls ?? []
         let clients: Listener
         do {
             clients = try Listener(host: options.host, port: options.port, loop: loop)
@@ -76,6 +79,7 @@ final class Daemon {
 
     private func shutDown() {
         clients?.stop()
+        monitoring?.stop()
         pidFile?.remove()
         portsFile?.remove()
         broker.stop()

@@ -41,6 +41,8 @@ final class ClientConnection: ChannelHandler {
 
     private(set) var messagesIn: UInt64 = 0
     private(set) var payloadBytesIn: UInt64 = 0
+    /// The counts when it entered its account.
+    private var trafficBefore = Traffic()
     private(set) var lastActivityNs: UInt64
     private(set) var roundTripNs: UInt64 = 0
     private var pingsOut = 0
@@ -113,6 +115,7 @@ final class ClientConnection: ChannelHandler {
             let limit = account.maxConnections.load(ordering: .relaxed)
             let connections = account.connections.wrappingAdd(1, ordering: .relaxed).newValue
             self.account = account
+            trafficBefore = traffic
             index = account.index
             if limit >= 0 && connections > limit {
                 close(.maximumAccountConnectionsExceeded)
@@ -129,6 +132,7 @@ final class ClientConnection: ChannelHandler {
     private func leaveAccount() {
         guard let account else { return }
         account.connections.wrappingSubtract(1, ordering: .relaxed)
+        router.formerTraffic[account.name, default: Traffic()].add(accountTraffic)
         self.account = nil
     }
 
@@ -643,8 +647,6 @@ final class ClientConnection: ChannelHandler {
         leaveAccount()
         if let pingTimer { loop.cancel(pingTimer) }
         if let authTimer { loop.cancel(authTimer) }
-        router.counters.messagesOutClosed &+= channel.pointee.messagesOut.load(ordering: .relaxed)
-        router.counters.bytesOutClosed &+= channel.pointee.payloadBytesOut.load(ordering: .relaxed)
         router.closedConnections.append(snapshot, capacity: broker.closedConnectionsMax)
         router.connections[clientID] = nil
         broker.connectionCount.wrappingSubtract(1, ordering: .relaxed)
@@ -653,23 +655,34 @@ final class ClientConnection: ChannelHandler {
 
     // MARK: Monitoring
 
+    /// Everything since the connection began.
+    var traffic: Traffic {
+        Traffic(
+            messagesIn: messagesIn, bytesIn: payloadBytesIn,
+            messagesOut: channel.pointee.messagesOut.load(ordering: .relaxed),
+            bytesOut: channel.pointee.payloadBytesOut.load(ordering: .relaxed))
+    }
+
+    var lastActivityWallNs: Int64 { startedWallNs &+ Int64(clamping: max(lastActivityNs, startedNs) - startedNs) }
+
+    /// What it exchanged since it entered its account.
+    var accountTraffic: Traffic { traffic.since(trafficBefore) }
+
+    /// How many receivers the cached publish line has; nil while nothing is cached.
+    var cachedFanout: Int? {
+        guard let publishCache, let index,
+            publishCache.pointee.generation == index.generation.load(ordering: .relaxed)
+        else { return nil }
+        return publishCache.pointee.plainCount + publishCache.pointee.groups.count
+    }
+
     /// A copy of what /connz shows.
     func snapshot(withSubscriptions: Bool) -> ClientSnapshot {
         var list: [ClientSnapshot.Interest] = []
-        if withSubscriptions {
-            subscriptions.forEach { subscription in
-                list.append(
-                    ClientSnapshot.Interest(
-                        subject: Subscription.subject(subscription).string,
-                        queue: Subscription.queue(subscription).string,
-                        sid: Subscription.sid(subscription).string,
-                        delivered: subscription.pointee.delivered.load(ordering: .relaxed),
-                        max: subscription.pointee.maxMessages.load(ordering: .relaxed)))
-            }
-        }
+        if withSubscriptions { subscriptions.forEach { list.append(ClientSnapshot.Interest($0)) } }
         return ClientSnapshot(
             clientID: clientID, address: address, startedWallNs: startedWallNs,
-            lastActivityWallNs: startedWallNs &+ Int64(clamping: lastActivityNs &- startedNs),
+            lastActivityWallNs: lastActivityWallNs,
             roundTripNs: roundTripNs, pendingBytes: channel.pointee.pendingBytes.load(ordering: .relaxed),
             messagesIn: messagesIn, bytesIn: payloadBytesIn,
             messagesOut: channel.pointee.messagesOut.load(ordering: .relaxed),
