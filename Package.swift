@@ -28,6 +28,7 @@ let package = Package(
             name: "bench", dependencies: ["Wire", "Reactor", "CLinux"], path: "Benchmarks/bench", swiftSettings: settings),
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
+        .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: settings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
