@@ -80,6 +80,7 @@ final class ClientConnection: ChannelHandler {
 
     /// Sends INFO and waits for the first operation.
     func start() {
+        guard phase != .closed else { return }
         let authenticator = settings.authenticator
         if authenticator.nonceRequired { nonce = Authenticator.makeNonce() }
         sendInfo()
@@ -94,6 +95,7 @@ final class ClientConnection: ChannelHandler {
         } else {
             enter(authenticator.defaultIdentity)
         }
+        guard phase != .closed else { return }
         let first = min(2_000, settings.pingIntervalMs)
         schedulePing(afterMs: first)
         broker.log.debug("\(self.label) - Client connection created")
@@ -124,10 +126,14 @@ final class ClientConnection: ChannelHandler {
         authTimer = nil
     }
 
+    /// Takes everything out of the account's index, which the connection does not know any more afterwards.
     private func leaveAccount() {
         guard let account else { return }
+        dropSubscriptions()
+        publishCache?.pointee.forget()
         account.connections.wrappingSubtract(1, ordering: .relaxed)
         self.account = nil
+        index = nil
     }
 
     private func apply(_ new: Permissions?) {
@@ -278,7 +284,7 @@ final class ClientConnection: ChannelHandler {
                 close(.authenticationFailure)
                 return
             }
-            finishConnect()
+            admit(authenticator.defaultIdentity)
             return
         }
         switch authenticator.authenticate(parsed, nonce: nonce) {
@@ -292,7 +298,7 @@ final class ClientConnection: ChannelHandler {
             let id = channel.pointee.id
             let clientID = clientID
             let mailbox = loop.mailbox
-            broker.workers.run {
+            let accepted = broker.workers.run {
                 let verdict = check.run()
                 mailbox.post { loop in
                     guard let router = loop.context as? Router, let connection = router.connections[clientID] else { return }
@@ -300,6 +306,8 @@ final class ClientConnection: ChannelHandler {
                     if let channel = loop.channel(id) { loop.resumeReading(channel) }
                 }
             }
+            // Too many wait already: the client may come again when its time is up.
+            if !accepted { close(.authenticationTimeout) }
         }
     }
 
@@ -327,10 +335,9 @@ final class ClientConnection: ChannelHandler {
             close(.noRespondersRequiresHeaders)
             return
         }
-        if hasConnected {
-            // Subscriptions carry copies of what CONNECT said; a second CONNECT makes them anew.
-            publishCache?.pointee.forget()
-        }
+        publishCache?.pointee.forget()
+        // Subscriptions carry copies of what CONNECT said: those that came before it are made anew.
+        for subscription in subscriptions.all { renew(subscription) }
         hasConnected = true
         if options.verbose { reply("+OK\r\n") }
     }
@@ -338,7 +345,7 @@ final class ClientConnection: ChannelHandler {
     // MARK: PUB and HPUB
 
     private func publish(_ parser: borrowing ClientParser) {
-        guard let account, let index else { return }
+        guard let index else { return }
         if parser.headerBytes >= 0 && !(options.headers && settings.headers) {
             close(.messageHeaderViolation)
             return
@@ -364,7 +371,7 @@ final class ClientConnection: ChannelHandler {
         index.match(subject, into: &router.matches)
         router.counters.matches &+= 1
         let publisher = options.echo ? nil : channel
-        let delivered = router.deliverToMatches(message, from: publisher, in: account)
+        let delivered = router.deliverToMatches(message, from: publisher)
         if delivered == 0 {
             if options.noResponders && !message.reply.isEmpty { answerNoResponders(message, index) }
         } else if message.reply.isEmpty {
@@ -445,18 +452,26 @@ final class ClientConnection: ChannelHandler {
             reply("-ERR 'maximum subscriptions exceeded'\r\n")
             return
         }
+        // One that had its last message may still be in the table: another loop has seen it end, and its word is on its way.
+        if let old = subscriptions.find(sid), old.pointee.isClosed.load(ordering: .relaxed) { remove(old) }
         if subscriptions.find(sid) == nil {
-            var checks: Subscription.Checks = []
-            if !(options.headers && settings.headers) { checks.insert(.noHeaders) }
-            if !options.echo { checks.insert(.noEcho) }
-            if verdict == .allowedWithFilter { checks.insert(.filtered) }
-            if permissions?.responses != nil { checks.insert(.tracksReplies) }
+            let checks = checks(verdict)
             let subscription = Subscription.make(
                 channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue, sid: sid)
             subscriptions.insert(subscription)
             index.insert(subscription, retire: router.retire)
         }
         if options.verbose { reply("+OK\r\n") }
+    }
+
+    /// What deliveries to this client must look at, as CONNECT and its permissions have it now.
+    private func checks(_ verdict: SubVerdict) -> Subscription.Checks {
+        var checks: Subscription.Checks = []
+        if !(options.headers && settings.headers) { checks.insert(.noHeaders) }
+        if !options.echo { checks.insert(.noEcho) }
+        if verdict == .allowedWithFilter { checks.insert(.filtered) }
+        if permissions?.responses != nil { checks.insert(.tracksReplies) }
+        return checks
     }
 
     private func isAtSubscriptionLimit(_ account: Account) -> Bool {
@@ -469,8 +484,9 @@ final class ClientConnection: ChannelHandler {
     /// - Parameter limit: deliver this many in all, counted from the SUB; 0 or less ends it now.
     private func unsubscribe(_ sid: ByteView, _ limit: Int) {
         if let subscription = subscriptions.find(sid) {
-            if limit > 0 && subscription.pointee.delivered.load(ordering: .relaxed) < UInt64(limit) {
-                subscription.pointee.maxMessages.store(UInt64(limit), ordering: .relaxed)
+            subscription.pointee.maxMessages.store(UInt64(max(0, limit)), ordering: .sequentiallyConsistent)
+            // Deliveries count first and look at the limit then: none slips between this store and this load.
+            if limit > 0 && subscription.pointee.delivered.load(ordering: .sequentiallyConsistent) < UInt64(limit) {
                 // Cached lines do not count messages one by one.
                 index?.invalidate()
             } else {
@@ -490,10 +506,11 @@ final class ClientConnection: ChannelHandler {
         }
     }
 
-    private func remove(_ subscription: SubscriptionRef) {
+    /// - Parameter sweeps: many go at once and are marked as closed already; see `SubjectIndex.remove`.
+    private func remove(_ subscription: SubscriptionRef, sweeps: Bool = false) {
         subscription.pointee.isClosed.store(true, ordering: .relaxed)
         subscriptions.remove(subscription)
-        index?.remove(subscription, retire: router.retire)
+        index?.remove(subscription, sweeps: sweeps, retire: router.retire)
         loop.retire(subscription) { memory in
             Subscription.free(memory.assumingMemoryBound(to: Subscription.self))
             return true
@@ -501,8 +518,13 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func dropSubscriptions() {
-        for subscription in subscriptions.all { remove(subscription) }
+        let all = subscriptions.all
+        for subscription in all { subscription.pointee.isClosed.store(true, ordering: .relaxed) }
+        for subscription in all { remove(subscription, sweeps: all.count >= ClientConnection.sweptCountMin) }
     }
+
+    /// Dropping this many subscriptions is worth a look at each neighbour they may have in a list.
+    private static let sweptCountMin = 64
 
     // MARK: PING and PONG
 
@@ -519,6 +541,8 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func schedulePing(afterMs delayMs: Int) {
+        // Writing the last PING may have found the socket broken.
+        guard phase != .closed else { return }
         pingTimer = loop.schedule(afterMs: delayMs) { [unowned self] in self.pingTimerFired() }
     }
 
@@ -563,17 +587,15 @@ final class ClientConnection: ChannelHandler {
                 reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\"\(using) (sid \"\(sid)\")'\r\n")
                 remove(subscription)
             case .allowed, .allowedWithFilter:
-                renew(subscription, subject, queue)
+                renew(subscription)
             }
         }
     }
 
     /// Checks are fixed while a subscription is in the index: where they have changed, a new one takes its place.
-    private func renew(_ old: SubscriptionRef, _ subject: ByteView, _ queue: ByteView) {
-        var checks = old.pointee.checks
-        checks.subtract([.filtered, .tracksReplies])
-        if Authorization.maySubscribe(subject, queue: queue, permissions) == .allowedWithFilter { checks.insert(.filtered) }
-        if permissions?.responses != nil { checks.insert(.tracksReplies) }
+    private func renew(_ old: SubscriptionRef) {
+        let subject = Subscription.subject(old), queue = Subscription.queue(old)
+        let checks = checks(Authorization.maySubscribe(subject, queue: queue, permissions))
         guard checks != old.pointee.checks else { return }
         let new = Subscription.make(
             channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue,
@@ -631,11 +653,10 @@ final class ClientConnection: ChannelHandler {
     /// Leaves the index, the account and the loop's table. Called once, whoever closes.
     private func end(_ reason: ClosedReason) {
         guard phase != .closed else { return }
-        var snapshot = snapshot(withSubscriptions: true)
+        var snapshot = snapshot(withSubscriptions: true, upTo: ClosedConnections.subscriptionsMax)
         snapshot.stoppedWallNs = Clock.wallNs()
         snapshot.reason = reason.text
         phase = .closed
-        dropSubscriptions()
         leaveAccount()
         if let pingTimer { loop.cancel(pingTimer) }
         if let authTimer { loop.cancel(authTimer) }
@@ -650,10 +671,11 @@ final class ClientConnection: ChannelHandler {
     // MARK: Monitoring
 
     /// A copy of what /connz shows.
-    func snapshot(withSubscriptions: Bool) -> ClientSnapshot {
+    func snapshot(withSubscriptions: Bool, upTo limit: Int = .max) -> ClientSnapshot {
         var list: [ClientSnapshot.Interest] = []
         if withSubscriptions {
             subscriptions.forEach { subscription in
+                guard list.count < limit else { return }
                 list.append(
                     ClientSnapshot.Interest(
                         subject: Subscription.subject(subscription).string,
