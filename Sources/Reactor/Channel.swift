@@ -110,6 +110,8 @@ public struct Channel: ~Copyable {
     var carry: UnsafeMutablePointer<UInt8>?
     var carryCount = 0
     var carryCapacity = 0
+    /// A frame that is received in place is presented again from this many bytes on.
+    var carryWanted = 0
     var queueHead: OutputBufferRef?
     var queueTail: OutputBufferRef?
     var writeTimer: TimerID?

@@ -616,7 +616,7 @@ extension EventLoop {
             mask &= mask - 1
             var target = bit
             while target < group.count {
-                if target != index { group.mailboxes[target].wake() }
+                if target != index { group.mailboxes[target].nudge() }
                 target += 64
             }
         }

@@ -308,7 +308,7 @@ public final class EventLoop {
         guard received(channel, count) else { return }
         let total = kept + count
         channel.pointee.carryCount = total
-        if total < channel.pointee.carryCapacity { return }
+        if total < channel.pointee.carryWanted { return }
         presentCarry(channel)
     }
 
@@ -319,6 +319,7 @@ public final class EventLoop {
         channel.pointee.carry = nil
         channel.pointee.carryCount = 0
         channel.pointee.carryCapacity = 0
+        channel.pointee.carryWanted = 0
         let outcome = present(channel, carry, total)
         keep(channel, carry + outcome.consumed, total - outcome.consumed, frameBytes: outcome.frameBytes)
         carry.deallocate()
@@ -349,11 +350,13 @@ public final class EventLoop {
             return
         }
         var capacity = max(count, frameBytes)
+        var wanted = capacity
         if capacity <= EventLoop.carryCopiedBytesMax {
             capacity = count
         } else if capacity == count {
             // A frame of unknown length that has outgrown the copied size.
             capacity = 2 * count
+            wanted = count + 1
         }
         let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity + Channel.slackBytes)
         memcpy(memory, bytes, count)
@@ -361,6 +364,7 @@ public final class EventLoop {
         channel.pointee.carry = memory
         channel.pointee.carryCount = count
         channel.pointee.carryCapacity = capacity
+        channel.pointee.carryWanted = wanted
     }
 
     private func releaseCarry(_ channel: ChannelRef) {
@@ -368,6 +372,7 @@ public final class EventLoop {
         channel.pointee.carry = nil
         channel.pointee.carryCount = 0
         channel.pointee.carryCapacity = 0
+        channel.pointee.carryWanted = 0
     }
 
     /// A closing channel: what still arrives is thrown away until the peer closes.

@@ -50,8 +50,10 @@ public final class Mailbox: Sendable {
         announce()
     }
 
-    /// Wakes the loop if it sleeps; it then looks at everything it waits for.
-    func wake() {
+    /// Makes the loop take another turn, in which it looks at everything it waits for.
+    func nudge() { announce() }
+
+    private func wake() {
         if asleep.exchange(false, ordering: .sequentiallyConsistent) {
             var one: UInt64 = 1
             _ = write(eventFD, &one, 8)

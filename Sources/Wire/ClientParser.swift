@@ -91,6 +91,7 @@ public struct ClientParser: ~Copyable {
     ) -> ParseStep {
         var cursor = skipBlanks(arguments, end)
         let argumentsStart = cursor
+        if argumentsStart - arguments > controlLineBytesMax { return .violation(.controlLineTooLong) }
         var first = ByteView.empty, second = ByteView.empty, third = ByteView.empty, fourth = ByteView.empty
         var count = 0
         while true {
@@ -167,7 +168,13 @@ public struct ClientParser: ~Copyable {
     }
 
     private func incompleteLine(_ argumentsStart: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> ParseStep {
-        end - argumentsStart > controlLineBytesMax ? .violation(.controlLineTooLong) : .incomplete(frameBytes: 0)
+        isTooLong(argumentsStart, end) ? .violation(.controlLineTooLong) : .incomplete(frameBytes: 0)
+    }
+
+    /// Whether a line without its newline exceeds the limit, a CR at its end not counted: it may belong to the line end.
+    private func isTooLong(_ argumentsStart: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> Bool {
+        let count = end - argumentsStart
+        return count > controlLineBytesMax && (count > controlLineBytesMax + 1 || end[-1] != 0x0D)
     }
 
     /// A token that holds control characters; nil when no separator follows it yet.
@@ -211,11 +218,11 @@ public struct ClientParser: ~Copyable {
             let behind = start + length
             switch arguments {
             case .ignored:
-                guard let newline = memchr(behind, 0x0A, end - behind) else {
-                    // nats-server skips what stands between the verb and the line end; so do we, but not without bound.
-                    return incompleteLine(behind, end)
-                }
-                return .operation(verb, next: UnsafePointer(newline.assumingMemoryBound(to: UInt8.self)) + 1)
+                // nats-server skips what stands between the verb and the line end; so do we, but not without bound.
+                guard let found = memchr(behind, 0x0A, end - behind) else { return incompleteLine(behind, end) }
+                let newline = UnsafePointer(found.assumingMemoryBound(to: UInt8.self))
+                if isTooLong(behind, newline) { return .violation(.controlLineTooLong) }
+                return .operation(verb, next: newline + 1)
             case .adjacent:
                 return parseLine(verb, arguments: skipBlanks(behind, end), end)
             case .required:
@@ -224,7 +231,9 @@ public struct ClientParser: ~Copyable {
                 if verb == .publish {
                     return parsePublish(start, arguments: behind + 1, end, withHeaders: length == 4)
                 }
-                return parseLine(verb, arguments: skipBlanks(behind + 1, end), end)
+                let line = skipBlanks(behind + 1, end)
+                if line - behind > controlLineBytesMax + 1 { return .violation(.controlLineTooLong) }
+                return parseLine(verb, arguments: line, end)
             }
         }
         return .violation(.unknownOperation)

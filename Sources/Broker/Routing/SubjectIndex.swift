@@ -48,6 +48,7 @@ public final class SubjectIndex: Sendable {
             } else {
                 appendToGroup(node, subscription, retire: retire)
             }
+            subscription.pointee.isListed = true
             count.wrappingAdd(1, ordering: .relaxed)
             inserts.wrappingAdd(1, ordering: .relaxed)
             generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
@@ -55,8 +56,12 @@ public final class SubjectIndex: Sendable {
     }
 
     /// Takes a subscription out. The caller frees it through `retire` afterwards.
-    func remove(_ subscription: SubscriptionRef, retire: Retire) {
+    ///
+    /// - Parameter sweeps: takes every closed subscription out of the list that is made anew, so that a connection with
+    ///   many on one subject leaves in linear time. Whoever owns those calls `remove` for them, too, before freeing them.
+    func remove(_ subscription: SubscriptionRef, sweeps: Bool = false, retire: Retire) {
         writer.withLock { _ in
+            guard subscription.pointee.isListed else { return }
             var node = root
             var cursor = TokenCursor(Subscription.subject(subscription))
             while let token = cursor.next() {
@@ -65,12 +70,12 @@ public final class SubjectIndex: Sendable {
             }
             let removed =
                 subscription.pointee.queueCount == 0
-                ? SubscriptionList.remove(node.pointee.plain, subscription, retire: retire)
-                : removeFromGroup(node, subscription, retire: retire)
-            guard removed else { return }
+                ? SubscriptionList.remove(node.pointee.plain, subscription, sweeps: sweeps, retire: retire)
+                : removeFromGroup(node, subscription, sweeps: sweeps, retire: retire)
+            guard removed > 0 else { return }
             prune(node, retire: retire)
-            count.wrappingSubtract(1, ordering: .relaxed)
-            removes.wrappingAdd(1, ordering: .relaxed)
+            count.wrappingSubtract(removed, ordering: .relaxed)
+            removes.wrappingAdd(UInt64(removed), ordering: .relaxed)
             generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
         }
     }
@@ -128,16 +133,18 @@ public final class SubjectIndex: Sendable {
         node.pointee.groups.store(UInt(bitPattern: made), ordering: .releasing)
     }
 
-    private func removeFromGroup(_ node: NodeRef, _ subscription: SubscriptionRef, retire: Retire) -> Bool {
+    private func removeFromGroup(
+        _ node: NodeRef, _ subscription: SubscriptionRef, sweeps: Bool, retire: Retire
+    ) -> Int {
         let name = Subscription.queue(subscription)
         var previous: QueueGroupRef?
         var group = QueueGroupRef(bitPattern: node.pointee.groups.load(ordering: .relaxed))
         while let current = group {
             let next = current.pointee.next.load(ordering: .relaxed)
             if QueueGroup.name(current) == name {
-                guard SubscriptionList.remove(current.pointee.members, subscription, retire: retire) else {
-                    return false
-                }
+                let removed = SubscriptionList.remove(
+                    current.pointee.members, subscription, sweeps: sweeps, retire: retire)
+                guard removed > 0 else { return 0 }
                 if current.pointee.members.load(ordering: .relaxed) == 0 {
                     if let previous {
                         previous.pointee.next.store(next, ordering: .releasing)
@@ -146,12 +153,12 @@ public final class SubjectIndex: Sendable {
                     }
                     retire(UnsafeMutableRawPointer(current))
                 }
-                return true
+                return removed
             }
             previous = current
             group = QueueGroupRef(bitPattern: next)
         }
-        return false
+        return 0
     }
 
     // MARK: Reading
@@ -481,24 +488,48 @@ private struct SubscriptionList: ~Copyable {
         retire(UnsafeMutableRawPointer(list))
     }
 
+    /// Takes one subscription out, and with `sweeps` all that are closed; how many that were.
     static func remove(
-        _ place: borrowing Atomic<UInt>, _ subscription: SubscriptionRef, retire: SubjectIndex.Retire
-    ) -> Bool {
-        guard let list = SubscriptionListRef(bitPattern: place.load(ordering: .relaxed)) else { return false }
+        _ place: borrowing Atomic<UInt>, _ subscription: SubscriptionRef, sweeps: Bool, retire: SubjectIndex.Retire
+    ) -> Int {
+        guard let list = SubscriptionListRef(bitPattern: place.load(ordering: .relaxed)) else { return 0 }
         let count = list.pointee.count.load(ordering: .relaxed)
         let old = elements(list)
-        guard let position = (0..<count).first(where: { old[$0] == subscription }) else { return false }
+        guard let position = (0..<count).first(where: { old[$0] == subscription }) else { return 0 }
         if count == 1 {
+            subscription.pointee.isListed = false
             place.store(0, ordering: .releasing)
+            retire(UnsafeMutableRawPointer(list))
+            return 1
+        }
+        let shorter = make(capacity: count)
+        let new = elements(shorter)
+        var kept = 0
+        if sweeps {
+            for index in 0..<count where !takeOut(old[index], subscription) {
+                new[kept] = old[index]
+                kept += 1
+            }
         } else {
-            let shorter = make(capacity: max(count, 2))
-            let new = elements(shorter)
             memcpy(new, old, position * MemoryLayout<SubscriptionRef>.stride)
             memcpy(new + position, old + position + 1, (count - position - 1) * MemoryLayout<SubscriptionRef>.stride)
-            shorter.pointee.count.store(count - 1, ordering: .relaxed)
+            subscription.pointee.isListed = false
+            kept = count - 1
+        }
+        shorter.pointee.count.store(kept, ordering: .relaxed)
+        if kept == 0 {
+            place.store(0, ordering: .releasing)
+            free(shorter)
+        } else {
             place.store(UInt(bitPattern: shorter), ordering: .releasing)
         }
         retire(UnsafeMutableRawPointer(list))
+        return count - kept
+    }
+
+    private static func takeOut(_ candidate: SubscriptionRef, _ subscription: SubscriptionRef) -> Bool {
+        guard candidate == subscription || candidate.pointee.isClosed.load(ordering: .relaxed) else { return false }
+        candidate.pointee.isListed = false
         return true
     }
 }

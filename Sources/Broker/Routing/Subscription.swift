@@ -36,6 +36,9 @@ public struct Subscription: ~Copyable {
     /// For deliveries with checks; retained.
     let subscriber: Unmanaged<Subscriber>
 
+    /// It is in the index. The index's writer's only.
+    var isListed = false
+
     /// Messages delivered, on whichever loop.
     let delivered = Atomic<UInt64>(0)
     /// Deliver this many and vanish; 0 is no limit.

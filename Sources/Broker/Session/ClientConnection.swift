@@ -78,6 +78,7 @@ final class ClientConnection: ChannelHandler {
 
     /// Sends INFO and waits for the first operation.
     func start() {
+        guard phase != .closed else { return }
         let authenticator = settings.authenticator
         if authenticator.nonceRequired {
             guard let fresh = Authenticator.freshNonce() else {
@@ -129,17 +130,24 @@ final class ClientConnection: ChannelHandler {
         authTimer = nil
     }
 
+    /// Takes everything out of the account's index, which the connection does not know any more afterwards.
     private func leaveAccount() {
         guard let account else { return }
+        dropSubscriptions()
+        publishCache?.pointee.forget()
         account.connections.wrappingSubtract(1, ordering: .relaxed)
         router.formerTraffic[account.name, default: Traffic()].add(accountTraffic)
         self.account = nil
+        index = nil
     }
 
     private func apply(_ new: Authorization) {
         authorization = new
         subscriber.set(new)
     }
+
+    /// The authorized user, where there is one.
+    var userName: String? { authorization.identity.user.isEmpty ? nil : authorization.identity.user }
 
     /// What connz and the log call it.
     var label: String { "\(address) - cid:\(clientID)" }
@@ -302,7 +310,7 @@ final class ClientConnection: ChannelHandler {
                     if let channel = loop.channel(id) { loop.resumeReading(channel) }
                 }
             }
-            // Too many logins wait already.
+            // Too many wait already: the client may come again when its time is up.
             if !isQueued { close(.authenticationTimeout) }
         }
     }
@@ -330,10 +338,9 @@ final class ClientConnection: ChannelHandler {
         case nil: break
         }
         if options.noResponders && !settings.headers { return close(.noRespondersRequiresHeaders) }
-        if hasConnected {
-            // Subscriptions carry copies of what CONNECT said; a second CONNECT makes them anew.
-            publishCache?.pointee.forget()
-        }
+        publishCache?.pointee.forget()
+        // Subscriptions carry copies of what CONNECT said: those that came before it are made anew.
+        for subscription in subscriptions.all { renew(subscription) }
         hasConnected = true
         if options.verbose { reply("+OK\r\n") }
     }
@@ -341,7 +348,7 @@ final class ClientConnection: ChannelHandler {
     // MARK: PUB and HPUB
 
     private func publish(_ parser: borrowing ClientParser) {
-        guard let account, let index else { return }
+        guard let index else { return }
         if parser.headerBytes >= 0 && !(options.headers && settings.headers) {
             close(.messageHeaderViolation)
             return
@@ -370,7 +377,7 @@ final class ClientConnection: ChannelHandler {
         index.match(subject, into: &router.matches)
         router.counters.matches &+= 1
         let publisher = options.echo ? nil : channel
-        let delivered = router.deliverToMatches(message, from: publisher, in: account)
+        let delivered = router.deliverToMatches(message, from: publisher)
         if message.reply.isEmpty {
             considerCaching(message, parser.controlLine, generation)
         } else if delivered == 0 && options.noResponders {
@@ -447,22 +454,30 @@ final class ClientConnection: ChannelHandler {
             reply("-ERR 'maximum subscriptions exceeded'\r\n")
             return
         }
+        // One that had its last message may still be in the table: another loop has seen it end, and its word is on its way.
+        if let old = subscriptions.find(sid), old.pointee.isClosed.load(ordering: .relaxed) { remove(old) }
         if subscriptions.find(sid) == nil {
             guard Subject.isValid(subject, allowsFormFeed: true) else {
                 reply("-ERR 'Invalid Subject'\r\n")
                 return
             }
-            var checks: Subscription.Checks = []
-            if !(options.headers && settings.headers) { checks.insert(.noHeaders) }
-            if !options.echo { checks.insert(.noEcho) }
-            if verdict == .filtered { checks.insert(.filtered) }
-            if authorization.tracksResponses { checks.insert(.tracksReplies) }
+            let checks = checks(verdict)
             let subscription = Subscription.make(
                 channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue, sid: sid)
             subscriptions.insert(subscription)
             index.insert(subscription, retire: router.retire)
         }
         if options.verbose { reply("+OK\r\n") }
+    }
+
+    /// What deliveries to this client must look at, as CONNECT and its permissions have it now.
+    private func checks(_ verdict: Permissions.SubscribeVerdict) -> Subscription.Checks {
+        var checks: Subscription.Checks = []
+        if !(options.headers && settings.headers) { checks.insert(.noHeaders) }
+        if !options.echo { checks.insert(.noEcho) }
+        if verdict == .filtered { checks.insert(.filtered) }
+        if authorization.tracksResponses { checks.insert(.tracksReplies) }
+        return checks
     }
 
     private func isAtSubscriptionLimit(_ account: Account) -> Bool {
@@ -475,8 +490,9 @@ final class ClientConnection: ChannelHandler {
     /// - Parameter limit: deliver this many in all, counted from the SUB; 0 or less ends it now.
     private func unsubscribe(_ sid: ByteView, _ limit: Int) {
         if let subscription = subscriptions.find(sid) {
-            if limit > 0 && subscription.pointee.delivered.load(ordering: .relaxed) < UInt64(limit) {
-                subscription.pointee.maxMessages.store(UInt64(limit), ordering: .relaxed)
+            subscription.pointee.maxMessages.store(UInt64(max(0, limit)), ordering: .sequentiallyConsistent)
+            // Deliveries count first and look at the limit then: none slips between this store and this load.
+            if limit > 0 && subscription.pointee.delivered.load(ordering: .sequentiallyConsistent) < UInt64(limit) {
                 // Cached lines do not count messages one by one.
                 index?.invalidate()
             } else {
@@ -496,10 +512,11 @@ final class ClientConnection: ChannelHandler {
         }
     }
 
-    private func remove(_ subscription: SubscriptionRef) {
+    /// - Parameter sweeps: many go at once and are marked as closed already; see `SubjectIndex.remove`.
+    private func remove(_ subscription: SubscriptionRef, sweeps: Bool = false) {
         subscription.pointee.isClosed.store(true, ordering: .relaxed)
         subscriptions.remove(subscription)
-        index?.remove(subscription, retire: router.retire)
+        index?.remove(subscription, sweeps: sweeps, retire: router.retire)
         loop.retire(subscription) { memory in
             Subscription.free(memory.assumingMemoryBound(to: Subscription.self))
             return true
@@ -507,8 +524,13 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func dropSubscriptions() {
-        for subscription in subscriptions.all { remove(subscription) }
+        let all = subscriptions.all
+        for subscription in all { subscription.pointee.isClosed.store(true, ordering: .relaxed) }
+        for subscription in all { remove(subscription, sweeps: all.count >= ClientConnection.sweptCountMin) }
     }
+
+    /// Dropping this many subscriptions is worth a look at each neighbour they may have in a list.
+    private static let sweptCountMin = 64
 
     // MARK: PING and PONG
 
@@ -525,6 +547,8 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func schedulePing(afterMs delayMs: Int) {
+        // Writing the last PING may have found the socket broken.
+        guard phase != .closed else { return }
         pingTimer = loop.schedule(afterMs: delayMs) { [unowned self] in self.pingTimerFired() }
     }
 
@@ -569,17 +593,15 @@ final class ClientConnection: ChannelHandler {
                 reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\"\(using) (sid \"\(sid)\")'\r\n")
                 remove(subscription)
             case .allowed, .filtered:
-                renew(subscription, subject, queue)
+                renew(subscription)
             }
         }
     }
 
     /// Checks are fixed while a subscription is in the index: where they have changed, a new one takes its place.
-    private func renew(_ old: SubscriptionRef, _ subject: ByteView, _ queue: ByteView) {
-        var checks = old.pointee.checks
-        checks.subtract([.filtered, .tracksReplies])
-        if authorization.subscribe(subject, queue: queue) == .filtered { checks.insert(.filtered) }
-        if authorization.tracksResponses { checks.insert(.tracksReplies) }
+    private func renew(_ old: SubscriptionRef) {
+        let subject = Subscription.subject(old), queue = Subscription.queue(old)
+        let checks = checks(authorization.subscribe(subject, queue: queue))
         guard checks != old.pointee.checks else { return }
         let new = Subscription.make(
             channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue,
@@ -639,11 +661,10 @@ final class ClientConnection: ChannelHandler {
     /// Leaves the index, the account and the loop's table. Called once, whoever closes.
     private func end(_ reason: ClosedReason) {
         guard phase != .closed else { return }
-        var snapshot = snapshot(withSubscriptions: true)
+        var snapshot = snapshot(withSubscriptions: true, upTo: ClosedConnections.subscriptionsMax)
         snapshot.stoppedWallNs = Clock.wallNs()
         snapshot.reason = reason.text
         phase = .closed
-        dropSubscriptions()
         leaveAccount()
         if let pingTimer { loop.cancel(pingTimer) }
         if let authTimer { loop.cancel(authTimer) }
@@ -677,9 +698,11 @@ final class ClientConnection: ChannelHandler {
     }
 
     /// A copy of what /connz shows.
-    func snapshot(withSubscriptions: Bool) -> ClientSnapshot {
+    func snapshot(withSubscriptions: Bool, upTo limit: Int = .max) -> ClientSnapshot {
         var list: [ClientSnapshot.Interest] = []
-        if withSubscriptions { subscriptions.forEach { list.append(ClientSnapshot.Interest($0)) } }
+        if withSubscriptions {
+            subscriptions.forEach { if list.count < limit { list.append(ClientSnapshot.Interest($0)) } }
+        }
         return ClientSnapshot(
             clientID: clientID, address: address, startedWallNs: startedWallNs,
             lastActivityWallNs: lastActivityWallNs,
@@ -688,6 +711,6 @@ final class ClientConnection: ChannelHandler {
             messagesOut: channel.pointee.messagesOut.load(ordering: .relaxed),
             bytesOut: channel.pointee.payloadBytesOut.load(ordering: .relaxed),
             subscriptionCount: subscriptions.count, subscriptions: list, name: options.name, lang: options.lang,
-            version: options.version, account: account?.name, user: authorization.identity.user.isEmpty ? nil : authorization.identity.user)
+            version: options.version, account: account?.name, user: userName)
     }
 }

@@ -2,6 +2,9 @@
 
 /// A ring of snapshots: the oldest goes when it is full.
 struct ClosedConnections {
+    /// Subscriptions kept of each: a client that subscribes a lot and leaves, again and again, must not fill the memory.
+    static let subscriptionsMax = 256
+
     private var entries: [ClientSnapshot] = []
     private var oldest = 0
     /// Closed since the start, those that have left the ring included.

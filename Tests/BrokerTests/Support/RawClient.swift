@@ -21,6 +21,8 @@ final class RawClient: @unchecked Sendable {
     private var buffer: [UInt8] = []
     private var start = 0
     private var isShut = false
+    private static let scratchBytes = 64 << 10
+    private let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: scratchBytes)
 
     /// Connects and reads INFO.
     ///
@@ -50,7 +52,10 @@ final class RawClient: @unchecked Sendable {
         clientID = Int(range.prefix { $0.isNumber }) ?? 0
     }
 
-    deinit { close() }
+    deinit {
+        close()
+        scratch.deallocate()
+    }
 
     func close() {
         if isShut { return }
@@ -166,11 +171,8 @@ final class RawClient: @unchecked Sendable {
         }
         var entry = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
         guard poll(&entry, 1, RawClient.timeoutMs) > 0 else { throw TestFailure("nothing came within \(RawClient.timeoutMs) ms") }
-        let room = 64 << 10
-        let before = buffer.count
-        buffer.append(contentsOf: repeatElement(0, count: room))
-        let count = buffer.withUnsafeMutableBytes { recv(fd, $0.baseAddress.unsafelyUnwrapped + before, room, 0) }
-        buffer.removeLast(room - max(0, count))
+        let count = recv(fd, scratch, RawClient.scratchBytes, 0)
+        if count > 0 { buffer.append(contentsOf: UnsafeBufferPointer(start: scratch, count: count)) }
         if count == 0 { throw EndOfStream() }
         if count < 0 && errno == ECONNRESET { throw EndOfStream(isReset: true) }
         if count < 0 { throw TestFailure("recv: errno \(errno)") }
