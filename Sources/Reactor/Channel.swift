@@ -111,6 +111,10 @@ public struct Channel: ~Copyable {
     var writeTimer: TimerID?
     /// bytesWritten when everything that waited at the start of the write deadline has been written.
     var writeMark: UInt64 = 0
+    /// `bytesWritten` at the last read, and how many reads have come since it changed: a peer that keeps sending without
+    /// being sent anything is not waiting for an answer.
+    var writtenAtRead: UInt64 = 0
+    var unansweredReads: UInt8 = 0
     /// The last pass over the mailbox that had to leave a block for this channel where it was.
     var deferredPass: UInt64 = 0
 

@@ -61,6 +61,7 @@ public final class EventLoop {
     private let readBuffer: UnsafeMutablePointer<UInt8>
     private var sources: [Int32: () -> Void] = [:]
     private var stopping = false
+    private var moderation = Moderation()
 
     init(index: Int, group: LoopGroup, mailbox: Mailbox, limits: LoopLimits) throws(SystemError) {
         self.index = index
@@ -82,6 +83,7 @@ public final class EventLoop {
 
     /// Runs until `stop` and returns. The calling thread becomes the loop's.
     func run() {
+        clinux_precise_timers()
         let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: EventLoop.eventsPerTurn)
         defer { events.deallocate() }
         var lastWorkNs: UInt64 = 0
@@ -98,11 +100,20 @@ public final class EventLoop {
             reviewStalls()
             congested = nil
             if !retired.isEmpty { retired.reclaim(before: group.epochs.reclaimable()) }
+            if moderation.endTurn(turnStartNs) { pause() }
             if worked && limits.spinNs > 0 { lastWorkNs = Clock.monotonicNs() }
         }
         for channel in Array(owned.values) { close(channel, .loopStopped) }
         flush()
         group.epochs.leave(index)
+    }
+
+    /// Lets small reads gather. Counts as sleeping for the others' memory reclamation.
+    private func pause() {
+        guard !mailbox.hasContents else { return }
+        group.epochs.leave(index)
+        var time = timespec(tv_sec: 0, tv_nsec: Int(Moderation.pauseNs))
+        nanosleep(&time, nil)
     }
 
     /// Ends `run` after the current turn.
@@ -271,6 +282,14 @@ public final class EventLoop {
         if kept > 0, let carry = channel.pointee.carry { memcpy(readBuffer, carry, kept) }
         let count = recv(channel.pointee.fd, readBuffer + kept, EventLoop.receiveBytes, 0)
         guard received(channel, count) else { return }
+        let written = channel.pointee.bytesWritten.load(ordering: .relaxed)
+        if written != channel.pointee.writtenAtRead {
+            channel.pointee.writtenAtRead = written
+            channel.pointee.unansweredReads = 0
+        } else if channel.pointee.unansweredReads < Moderation.unansweredReadsMin {
+            channel.pointee.unansweredReads += 1
+        }
+        moderation.noteRead(count, unansweredReads: channel.pointee.unansweredReads)
         let total = kept + count
         let outcome = present(channel, readBuffer, total)
         keep(channel, readBuffer + outcome.consumed, total - outcome.consumed, frameBytes: outcome.frameBytes)

@@ -195,10 +195,17 @@ public struct ClientParser: ~Copyable {
     private static let verbs: [(name: StaticString, verb: ClientVerb, arguments: VerbArguments)] = [
         ("PING", .ping, .ignored), ("PONG", .pong, .ignored), ("SUB", .subscribe, .required),
         ("UNSUB", .unsubscribe, .required), ("HPUB", .publish, .required), ("PUB", .publish, .required),
-        ("CONNECT", .connect, .required), ("INFO", .info, .required), ("+OK", .ok, .ignored), ("-ERR", .error, .required),
+        ("CONNECT", .connect, .adjacent), ("INFO", .info, .adjacent), ("+OK", .ok, .ignored), ("-ERR", .error, .required),
     ]
 
-    private enum VerbArguments { case ignored, required }
+    private enum VerbArguments {
+        /// Whatever follows up to the line end is skipped.
+        case ignored
+        /// A blank, then arguments.
+        case required
+        /// A text that may follow without a blank, as nats-server takes it.
+        case adjacent
+    }
 
     @inline(never)
     private mutating func parseOther(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> ParseStep {
@@ -216,6 +223,10 @@ public struct ClientParser: ~Copyable {
                 let newline = UnsafePointer(found.assumingMemoryBound(to: UInt8.self))
                 if isTooLong(behind, newline) { return .violation(.controlLineTooLong) }
                 return .operation(verb, next: newline + 1)
+            case .adjacent:
+                let line = skipBlanks(behind, end)
+                if line - behind > controlLineBytesMax { return .violation(.controlLineTooLong) }
+                return parseLine(verb, arguments: line, end)
             case .required:
                 if behind == end { return .incomplete(frameBytes: 0) }
                 guard behind[0] == 0x20 || behind[0] == 0x09 else { return .violation(.unknownOperation) }

@@ -5,13 +5,15 @@
 /// A subject is a list of tokens split by `.`. A token that is exactly `*` stands for one token; a last token that is
 /// exactly `>` stands for one or more. `foo*` and `a>b` are ordinary tokens. Semantics are nats-server's.
 public enum Subject {
-    @usableFromInline static let dot = UInt8(ascii: ".")
-    @usableFromInline static let star = UInt8(ascii: "*")
-    @usableFromInline static let fullWildcard = UInt8(ascii: ">")
+    // Computed, because a stored one is reached through a call from other modules: `matches` took twice as long.
+    @inlinable @inline(__always) static var dot: UInt8 { UInt8(ascii: ".") }
+    @inlinable @inline(__always) static var star: UInt8 { UInt8(ascii: "*") }
+    @inlinable @inline(__always) static var fullWildcard: UInt8 { UInt8(ascii: ">") }
 
-    /// Whether a subscription may name this: no empty token, no whitespace, `>` last only.
+    /// Whether a subscription may name this: no empty token, no whitespace, `>` last only. A SUB line cannot hold any
+    /// whitespace but a form feed, and nats-server lets that one through (`allowsFormFeed`).
     @inlinable
-    public static func isValid(_ subject: ByteView) -> Bool {
+    public static func isValid(_ subject: ByteView, allowsFormFeed: Bool = false) -> Bool {
         var tokenStart = 0
         var index = 0
         while index < subject.count {
@@ -20,7 +22,7 @@ public enum Subject {
                 if index == tokenStart { return false }
                 if index == tokenStart + 1 && subject[tokenStart] == fullWildcard { return false }
                 tokenStart = index + 1
-            } else if byte <= 0x20 && isWhitespace(byte) {
+            } else if byte <= 0x20 && isWhitespace(byte) && !(allowsFormFeed && byte == 0x0C) {
                 return false
             }
             index += 1
@@ -92,28 +94,31 @@ public enum Subject {
     /// tokens here; a subject with an empty token is matched by nothing, not even by `>`.
     @inlinable
     public static func matches(_ pattern: ByteView, _ literal: ByteView) -> Bool {
-        var p = 0
-        var l = 0
-        while true {
-            let literalStart = l
-            if p < pattern.count && isLoneByte(pattern, at: p) {
-                if pattern[p] == fullWildcard && p + 1 == pattern.count { return hasOnlyFullTokens(literal, from: l) }
-                if pattern[p] == star {
-                    l = tokenEnd(literal, from: l)
+        var p = pattern.base, l = literal.base
+        let patternEnd = pattern.end, literalEnd = literal.end
+        while p < patternEnd {
+            // Both stand at the beginning of a token.
+            let isLone = p + 1 == patternEnd || p[1] == dot
+            if isLone && p[0] == fullWildcard && p + 1 == patternEnd {
+                return hasOnlyFullTokens(literal, from: l - literal.base)
+            }
+            let tokenStart = l
+            if isLone && p[0] == star {
+                while l < literalEnd && l[0] != dot { l += 1 }
+                p += 1
+            } else {
+                while p < patternEnd && l < literalEnd && p[0] == l[0] && p[0] != dot {
                     p += 1
+                    l += 1
                 }
             }
-            while p < pattern.count && pattern[p] != dot {
-                if l >= literal.count || literal[l] != pattern[p] { return false }
-                p += 1
-                l += 1
-            }
-            if l == literalStart { return false }
-            if l >= literal.count { return p >= pattern.count }
-            if p >= pattern.count || literal[l] != dot { return false }
+            if l == tokenStart { return false }
+            if l == literalEnd { return p == patternEnd }
+            if p == patternEnd || p[0] != dot || l[0] != dot { return false }
             p += 1
             l += 1
         }
+        return false
     }
 
     /// Whether every subject that `a` matches is matched by `b` too. Both are patterns; invalid ones are subsets of nothing.
@@ -157,16 +162,14 @@ public enum Subject {
         }
     }
 
+    /// Whether some token is empty, or there is none: such a subject is matched by nothing.
+    @inlinable
+    public static func hasEmptyToken(_ subject: ByteView) -> Bool { !hasOnlyFullTokens(subject, from: 0) }
+
     /// Space, TAB, CR, LF, FF: what no subscription subject may hold.
     @inlinable @inline(__always)
     public static func isWhitespace(_ byte: UInt8) -> Bool {
         byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0C || byte == 0x0D
-    }
-
-    /// Whether the token that starts here is one byte long.
-    @inlinable @inline(__always)
-    static func isLoneByte(_ subject: ByteView, at start: Int) -> Bool {
-        start + 1 == subject.count || subject[start + 1] == dot
     }
 
     /// Where the token that starts here ends: at the next dot or at the end.

@@ -27,10 +27,9 @@ extension OptionsReader {
 
     private mutating func addAccount(named name: String, at position: ConfigurationPosition) throws(ConfigurationError) {
         if name == "$G" { throw .about(position, "\(goQuoted(name)) is a Reserved Account") }
-        if options.accounts.contains(where: { $0.name == name }) {
-            throw .about(position, "Duplicate Account Entry: \(name)")
-        }
-        update { $0.accounts.append(AccountOptions(name: name)) }
+        if accountIndexes[name] != nil { throw .about(position, "Duplicate Account Entry: \(name)") }
+        accountIndexes[name] = options.accounts.count
+        options.accounts.append(AccountOptions(name: name))
     }
 
     private mutating func readAccount(_ name: String, _ block: ConfigurationValue) throws(ConfigurationError) {
@@ -47,13 +46,11 @@ extension OptionsReader {
             }
         }
         applyDefaults(account.defaultPermissions, to: &account.users)
-        let finished = account
-        update { options in
-            if let index = options.accounts.firstIndex(where: { $0.name == name }) {
-                options.accounts[index] = finished
-            } else {
-                options.accounts.append(finished)
-            }
+        if let index = accountIndexes[name] {
+            options.accounts[index] = account
+        } else {
+            accountIndexes[name] = options.accounts.count
+            options.accounts.append(account)
         }
     }
 
@@ -103,7 +100,7 @@ extension OptionsReader {
     }
 
     /// A single user or a token belongs to a broker without account users.
-    mutating func checkSingleUserAgainstAccounts(_ map: ConfigurationMap) {
+    mutating func checkSingleUserAgainstAccounts() {
         guard let position = firstAccountUsers else { return }
         if options.authorization.user != nil {
             errors.append(.about(position, "Can not have a single user/pass and accounts"))

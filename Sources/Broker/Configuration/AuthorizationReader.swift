@@ -10,8 +10,7 @@ extension OptionsReader {
                 case "pass", "password": authorization.password = try value.path()
                 case "token": authorization.token = try value.path()
                 case "timeout":
-                    let timeoutMs = try authorizationTimeoutMs(value)
-                    update { $0.authTimeoutMs = timeoutMs }
+                    options.authTimeoutMs = try authorizationTimeoutMs(value)
                 case "users": authorization.users = try readUsers(value)
                 case "default_permission", "default_permissions", "permissions":
                     authorization.defaultPermissions = try readPermissions(value)
@@ -35,7 +34,7 @@ extension OptionsReader {
         }
         applyDefaults(authorization.defaultPermissions, to: &authorization.users)
         rejectDuplicates(authorization.users, at: block.position)
-        update { $0.authorization = authorization }
+        options.authorization = authorization
     }
 
     private func authorizationTimeoutMs(_ value: ConfigurationValue) throws(ConfigurationError) -> Int {
@@ -44,7 +43,7 @@ extension OptionsReader {
         case .integer(let seconds): duration = ConfigurationDuration(seconds: Double(seconds))
         case .float(let seconds): duration = ConfigurationDuration(seconds: seconds)
         case .string:
-            duration = try value.duration("authorization config, 'timeout'")
+            duration = try value.duration("timeout", prefix: "error parsing authorization config, 'timeout'")
         default: throw .about(value.position, "error parsing authorization config, 'timeout' wrong type")
         }
         guard let duration else { throw .about(value.position, "error parsing authorization config, 'timeout' is too big") }
@@ -131,7 +130,8 @@ extension OptionsReader {
             var texts: [String] = []
             for value in values {
                 guard case .string(let text) = value.kind else {
-                    throw .about(value.position, "error parsing allowed connection types: unsupported type in array \(value.goTypeName)")
+                    throw .about(
+                        value.position, "error parsing allowed connection types: unsupported type in array \(value.goTypeName)")
                 }
                 texts.append(text)
             }
@@ -164,7 +164,9 @@ extension OptionsReader {
                 case "publish_allow_responses", "allow_responses":
                     permissions.allowResponses = try readAllowResponses(value)
                 default:
-                    if !value.isUsedVariable { throw .about(value.position, "Unknown field \(goQuoted(key)) parsing permissions") }
+                    if !value.isUsedVariable {
+                        throw .about(value.position, "Unknown field \(goQuoted(key)) parsing permissions")
+                    }
                 }
             } catch {
                 errors.append(error)

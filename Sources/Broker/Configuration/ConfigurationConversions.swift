@@ -44,13 +44,13 @@ extension ConfigurationValue {
         return number
     }
 
-    /// A duration as text, such as "2m".
-    func duration(_ key: String) throws(ConfigurationError) -> ConfigurationDuration {
+    /// A duration as text, such as "2m". A text that is none is reported after `prefix`, or after the key.
+    func duration(_ key: String, prefix: String? = nil) throws(ConfigurationError) -> ConfigurationDuration {
         let text = try string()
         do throws(ConfigurationDuration.Failure) {
             return try ConfigurationDuration(text)
         } catch {
-            throw .about(position, "error parsing \(key): \(error)")
+            throw .about(position, "\(prefix ?? "error parsing \(key):") \(error)")
         }
     }
 
@@ -68,24 +68,13 @@ extension ConfigurationValue {
         }
     }
 
-    /// Checks a port that somebody wrote: -1 asks for a free one, 0 for the default.
-    func port<Fallback>(_ number: Int, default fallback: Fallback) throws(ConfigurationError) -> Fallback
-    where Fallback: ExpressibleByPort {
-        if number == 0 { return fallback }
-        guard (-1...65_535).contains(number) else { throw .about(position, "port \(number) is not between -1 and 65535") }
-        return Fallback(port: number)
+    /// Checks a port that somebody wrote: -1 asks for a free one; nil for 0, which stands for "not given".
+    func port(_ number: Int) throws(ConfigurationError) -> Int? {
+        guard (-1...65_535).contains(number) else {
+            throw .about(position, "port \(number) is not between -1 and 65535")
+        }
+        return number == 0 ? nil : number
     }
-}
-
-/// A port, or a port that may be absent.
-protocol ExpressibleByPort {
-    init(port: Int)
-}
-extension Int: ExpressibleByPort {
-    init(port: Int) { self = port }
-}
-extension Int?: ExpressibleByPort {
-    init(port: Int) { self = port }
 }
 
 /// Splits `host:port` and `[v6]:port`; nil where it is neither. A bare IPv6 address is ambiguous, hence refused.

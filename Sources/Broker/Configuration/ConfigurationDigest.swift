@@ -4,7 +4,7 @@
 import COpenSSL
 
 enum ConfigurationDigest {
-    /// `sha256:` and 64 hexadecimal digits. Entries that were used as variables do not count, as in nats-server.
+    /// `sha256:` and 64 hexadecimal digits. Entries that serve as variables count, too.
     static func of(_ map: ConfigurationMap) -> String {
         var json: [UInt8] = []
         append(map, to: &json)
@@ -24,8 +24,7 @@ enum ConfigurationDigest {
     private static func append(_ map: ConfigurationMap, to json: inout [UInt8]) {
         json.append(UInt8(ascii: "{"))
         // Go sorts keys by their bytes; Swift's own String order is by Unicode's canonical form.
-        let entries = map.entries.filter { !$0.value.isUsedVariable }
-            .sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
+        let entries = map.entries.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
         for (index, entry) in entries.enumerated() {
             if index > 0 { json.append(UInt8(ascii: ",")) }
             append(entry.key, to: &json)
@@ -72,9 +71,23 @@ enum ConfigurationDigest {
         json.append(UInt8(ascii: "\""))
     }
 
-    /// A float as Go's JSON encoder writes it: `2` for 2.0.
-    private static func goText(_ number: Double) -> String {
+    /// A float as Go's JSON encoder writes it: `2` for 2.0, and plain digits from 1e-6 up to 1e21, where Swift changes to
+    /// exponents sooner.
+    static func goText(_ number: Double) -> String {
         let text = "\(number)"
-        return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+        guard let mark = text.firstIndex(of: "e"), let exponent = Int(text[text.index(after: mark)...]) else {
+            return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+        }
+        let sign = number < 0 ? "-" : ""
+        let digits = text[..<mark].filter { $0 != "-" && $0 != "." }.reversed().drop { $0 == "0" }.reversed()
+        if exponent >= 21 || exponent < -6 {
+            let fraction = digits.count > 1 ? "." + String(digits.dropFirst()) : ""
+            return "\(sign)\(digits.prefix(1).map(String.init).joined())\(fraction)e\(exponent < 0 ? "" : "+")\(exponent)"
+        }
+        if exponent < 0 { return sign + "0." + String(repeating: "0", count: -exponent - 1) + String(digits) }
+        if digits.count > exponent + 1 {
+            return sign + String(digits.prefix(exponent + 1)) + "." + String(digits.dropFirst(exponent + 1))
+        }
+        return sign + String(digits) + String(repeating: "0", count: exponent + 1 - digits.count)
     }
 }

@@ -1,4 +1,6 @@
-// Paths as text: the directory of a file and a name relative to it, resolved as Go's path/filepath does.
+// Paths: the directory of a file and a name relative to it, resolved as Go's path/filepath does; what a directory holds.
+
+import Glibc
 
 enum FilePath {
     /// Everything before the last slash; "." where there is none.
@@ -24,5 +26,19 @@ enum FilePath {
         }
         let joined = parts.joined(separator: "/")
         return isAbsolute ? "/" + joined : joined.isEmpty ? "." : joined
+    }
+
+    /// The names in a directory, in no order; empty where it cannot be read.
+    static func names(in path: String) -> [String] {
+        guard let directory = opendir(path) else { return [] }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
     }
 }

@@ -5,12 +5,14 @@
 
 public struct OptionsReader {
     /// Starts as the defaults, or as what the flags said.
-    public private(set) var options: Options
+    public internal(set) var options: Options
     public internal(set) var errors: [ConfigurationError] = []
     /// What nats-server warns of and goes on: `-t` takes these for errors, a start prints them.
     public internal(set) var warnings: [ConfigurationError] = []
     /// User names and nkeys seen so far: they are unique over all accounts.
     var usersSeen: Set<String> = []
+    /// Where each account stands in `options.accounts`.
+    var accountIndexes: [String: Int] = [:]
     /// The `users` key of the first account that has some, for the messages about mixing them with single users.
     var firstAccountUsers: ConfigurationPosition?
 
@@ -27,7 +29,7 @@ public struct OptionsReader {
                 errors.append(error)
             }
         }
-        checkSingleUserAgainstAccounts(map)
+        checkSingleUserAgainstAccounts()
     }
 
     private mutating func readTopLevel(_ key: String, _ value: ConfigurationValue) throws(ConfigurationError) {
@@ -58,9 +60,6 @@ public struct OptionsReader {
         }
     }
 
-    /// Changes the options; the blocks' readers live in other files.
-    mutating func update(_ change: (inout Options) -> Void) { change(&options) }
-
     // MARK: Listening
 
     private mutating func readListening(_ key: String, _ value: ConfigurationValue) throws(ConfigurationError) {
@@ -68,8 +67,8 @@ public struct OptionsReader {
         case "listen":
             let (host, port) = try value.hostAndPort()
             if let host { options.host = host.isEmpty ? Options().host : host }
-            options.port = try value.port(port, default: Options().port)
-        case "port": options.port = try value.port(try value.integer(), default: Options().port)
+            options.port = try value.port(port) ?? Options().port
+        case "port": options.port = try value.port(try value.integer()) ?? Options().port
         case "host", "net":
             let host = try value.string()
             options.host = host.isEmpty ? Options().host : host
@@ -82,7 +81,9 @@ public struct OptionsReader {
             options.clientAdvertise = address.isEmpty ? nil : address
         case "loops":
             let count = try value.integer()
-            guard (0...1024).contains(count) else { throw .about(value.position, "loops must be 1 to 1024, or 0 for one per core") }
+            guard (0...1024).contains(count) else {
+                throw .about(value.position, "loops must be 1 to 1024, or 0 for one per core")
+            }
             options.loops = count == 0 ? nil : count
         default:
             let spin = try value.duration("spin").microseconds
@@ -96,8 +97,8 @@ public struct OptionsReader {
         case "http":
             let (host, port) = try value.hostAndPort()
             if let host { options.monitorHost = host.isEmpty ? nil : host }
-            options.monitorPort = try value.port(port, default: nil)
-        case "http_port", "monitor_port": options.monitorPort = try value.port(try value.integer(), default: nil)
+            options.monitorPort = try value.port(port)
+        case "http_port", "monitor_port": options.monitorPort = try value.port(try value.integer())
         case "http_base_path": options.monitorBasePath = try value.string()
         default:
             if case .integer(0) = value.kind { return }
@@ -182,7 +183,10 @@ public struct OptionsReader {
             warnings.append(
                 .about(value.position, "invalid use of field \(goQuoted(key)): \(key) should be converted to a duration"))
             let (product, overflow) = try value.integer().multipliedReportingOverflow(by: 1000)
-            if overflow || product > Int(Int64.max / 1_000_000) { throw .about(value.position, "\(key) value is too big") }
+            // Nanoseconds have to fit, too.
+            if overflow || product.magnitude > UInt(Int.max / 1_000_000) {
+                throw .about(value.position, "\(key) value is too big")
+            }
             milliseconds = product
         }
         return milliseconds == 0 ? defaultMs : milliseconds

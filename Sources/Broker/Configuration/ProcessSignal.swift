@@ -44,14 +44,9 @@ enum ProcessSignal {
 
     /// The processes whose name, as the kernel keeps it (15 bytes), is this program's; without this very one.
     private static func running(_ program: String) -> [pid_t] {
-        guard let directory = opendir("/proc") else { return [] }
-        defer { closedir(directory) }
         let wanted = Array(program.utf8.prefix(15))
         var processes: [pid_t] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
+        for name in FilePath.names(in: "/proc") {
             guard let process = pid_t(name), process != getpid(),
                 let content = try? ConfigurationLoader.readFile("/proc/\(name)/comm")
             else { continue }

@@ -158,8 +158,8 @@ struct LogSink {
         let directory = FilePath.directory(of: path)
         let prefix = (path.split(separator: "/").last.map(String.init) ?? path) + "."
         // The suffix is a time of fixed width, so that names sort by age.
-        let backups = Self.names(in: directory).filter { $0.hasPrefix(prefix) && Self.isBackupSuffix($0.dropFirst(prefix.count)) }
-            .sorted()
+        let backups = FilePath.names(in: directory)
+            .filter { $0.hasPrefix(prefix) && Self.isBackupSuffix($0.dropFirst(prefix.count)) }.sorted()
         for name in backups.dropLast(max(0, fileCountMax - 1)) {
             let file = FilePath.join(directory, name)
             guard unlink(file) == 0 else { continue }
@@ -174,18 +174,5 @@ struct LogSink {
             part.utf8.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) } ? part.utf8.count : -1
         }
         return widths == [4, 2, 2, 2, 2, 2, 9]
-    }
-
-    private static func names(in path: String) -> [String] {
-        guard let directory = opendir(path) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            names.append(
-                withUnsafePointer(to: &entry.pointee.d_name) {
-                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-                })
-        }
-        return names
     }
 }

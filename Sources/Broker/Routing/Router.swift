@@ -66,6 +66,9 @@ final class Router {
         return ByteView(sizes, out.cursor - sizes)
     }
 
+    /// Milliseconds on the monotonic clock, as of the turn's start.
+    var nowMs: Int64 { Int64(truncatingIfNeeded: loop.turnStartNs / 1_000_000) }
+
     // MARK: Delivering
 
     /// Stages a message for all receivers in `matches`. Returns how many there were.
@@ -135,9 +138,9 @@ final class Router {
         let checks = subscription.pointee.checks
         if checks.contains(.noEcho), let publisher, publisher == subscription.pointee.channel { return false }
         return subscription.pointee.subscriber._withUnsafeGuaranteedRef { subscriber in
-            if checks.contains(.filtered), !subscriber.mayReceive(message.subject) { return false }
+            if checks.contains(.filtered), !subscriber.mayReceive(message.subject, queue: Subscription.queue(subscription)) { return false }
             if checks.contains(.tracksReplies), !message.reply.isEmpty {
-                subscriber.permitReply(message.reply, nowNs: loop.turnStartNs)
+                subscriber.didDeliver(reply: message.reply, nowMs: nowMs)
             }
             return true
         }

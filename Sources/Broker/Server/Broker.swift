@@ -42,7 +42,8 @@ public final class Broker: Sendable {
         let descriptors = Broker.raiseDescriptorLimit(for: options.maxConnections)
         let loops = options.loops ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         group = try LoopGroup(count: loops, slotsMax: min(descriptors, options.maxConnections + 1_024))
-        serverID = try NKey.makeServerID()
+        guard let key = NKey.fresh(.server) else { throw BrokerFailure("no random numbers from OpenSSL: cannot make a server id") }
+        serverID = key.text
         serverName = options.serverName ?? serverID
         state = Mutex(
             State(
@@ -132,7 +133,7 @@ public final class Broker: Sendable {
         let signals = try SignalSource()
         logStart()
         let options = self.options
-        let authenticator = try Authenticator(options)
+        let authenticator = Authenticator(options)
         try group.run(limits: Broker.loopLimits(options)) { loop in
             loop.context = Router(loop: loop, broker: self, settings: self.loopSettings(options, authenticator))
             if loop.index == 0 { try Daemon(broker: self, loop: loop, signals: signals).start() }
@@ -182,7 +183,7 @@ public final class Broker: Sendable {
         do {
             let loaded = try loader.load()
             let changes = try Reload.diff(old: old, new: loaded.options)
-            let authenticator = try Authenticator(loaded.options)
+            let authenticator = Authenticator(loaded.options)
             apply(loaded, changes, authenticator)
             for change in changes { log.info("\(change)") }
             log.info("Reloaded server configuration")

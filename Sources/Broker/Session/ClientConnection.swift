@@ -28,9 +28,8 @@ final class ClientConnection: ChannelHandler {
     private(set) var phase: Phase
     private(set) var options = ConnectOptions()
     private(set) var account: Account?
-    private(set) var identity: Identity?
-    private var permissions: Permissions?
-    private var nonce: String?
+    private var authorization = Authorization(.anonymous)
+    private var nonce: [UInt8] = []
     private var hasConnected = false
     private var hasSentPong = false
 
@@ -48,9 +47,6 @@ final class ClientConnection: ChannelHandler {
     private var pingSentNs: UInt64 = 0
     private var pingTimer: TimerID?
     private var authTimer: TimerID?
-
-    @available(*, unavailable)
-    struct NotSendable {}
 
     init(router: Router, channel: ChannelRef, clientID: UInt64, address: SocketAddress) {
         self.router = router
@@ -82,18 +78,24 @@ final class ClientConnection: ChannelHandler {
     func start() {
         guard phase != .closed else { return }
         let authenticator = settings.authenticator
-        if authenticator.nonceRequired { nonce = Authenticator.makeNonce() }
+        if authenticator.nonceRequired {
+            guard let fresh = Authenticator.freshNonce() else {
+                close(.serverShutdown)
+                return
+            }
+            nonce = fresh
+        }
         sendInfo()
         if router.broker.connectionCount.load(ordering: .relaxed) > settings.maxConnections {
             close(.maximumConnectionsExceeded)
             return
         }
-        if authenticator.authRequired {
+        if authenticator.isOpen {
+            enter(.anonymous)
+        } else {
             authTimer = loop.schedule(afterMs: settings.authTimeoutMs) { [unowned self] in
                 if self.phase == .awaitingConnect || self.phase == .checkingPassword { self.close(.authenticationTimeout) }
             }
-        } else {
-            enter(authenticator.defaultIdentity)
         }
         guard phase != .closed else { return }
         let first = min(2_000, settings.pingIntervalMs)
@@ -103,7 +105,7 @@ final class ClientConnection: ChannelHandler {
 
     /// Belongs to an account from here on.
     private func enter(_ identity: Identity) {
-        guard let account = broker.account(named: identity.accountName) else {
+        guard let account = broker.account(named: identity.account) else {
             close(.missingAccount)
             return
         }
@@ -119,8 +121,7 @@ final class ClientConnection: ChannelHandler {
             }
             account.connectionsTotal.wrappingAdd(1, ordering: .relaxed)
         }
-        self.identity = identity
-        apply(identity.permissions)
+        apply(Authorization(identity))
         phase = .ready
         if let authTimer { loop.cancel(authTimer) }
         authTimer = nil
@@ -136,19 +137,19 @@ final class ClientConnection: ChannelHandler {
         index = nil
     }
 
-    private func apply(_ new: Permissions?) {
-        permissions = new
-        subscriber.set(permissions: new)
+    private func apply(_ new: Authorization) {
+        authorization = new
+        subscriber.set(new)
     }
 
     /// What connz and the log call it.
     var label: String { "\(address) - cid:\(clientID)" }
 
     private func sendInfo() {
-        var recipient = ServerInfo.Recipient(clientID: clientID, clientIP: address.host, nonce: nonce)
+        var recipient = ServerInfo.Recipient(clientID: clientID, clientIP: address.host, nonce: nonce.isEmpty ? nil : String(decoding: nonce, as: UTF8.self))
         if hasSentPong, let account {
             recipient.remoteAccount = account.name
-            recipient.isSystemAccount = account.name == broker.systemAccountName
+            recipient.isSystemAccount = authorization.identity.isSystem
         }
         var info = settings.info
         info.maxPayloadBytes = maxPayloadBytes
@@ -163,7 +164,7 @@ final class ClientConnection: ChannelHandler {
 
     /// The server has something to say that it did not say at the start: lame duck mode, another payload limit.
     func announce() {
-        if phase == .ready && hasConnected && options.protocolVersion >= 1 { sendInfo() }
+        if phase == .ready && hasConnected && options.protocol >= 1 { sendInfo() }
     }
 
     // MARK: Reading
@@ -212,7 +213,9 @@ final class ClientConnection: ChannelHandler {
     private func mayProceed(_ byte: UInt8) -> Bool {
         guard phase == .awaitingConnect else { return phase != .closed }
         if byte == UInt8(ascii: "C") || byte == UInt8(ascii: "c") { return true }
-        if let identity = settings.authenticator.noAuthIdentity {
+        if settings.authenticator.admitsWithoutConnect,
+            case .accepted(let identity) = settings.authenticator.authenticate(nil, nonce: nonce)
+        {
             enter(identity)
             return phase == .ready
         }
@@ -237,7 +240,8 @@ final class ClientConnection: ChannelHandler {
         case .ping: ping()
         case .pong: pong()
         case .connect: connect(router.parser.text)
-        case .info, .ok: break
+        case .info: info(router.parser.text)
+        case .ok: break
         case .error: close(.clientClosed)
         }
     }
@@ -265,29 +269,22 @@ final class ClientConnection: ChannelHandler {
         }
     }
 
+    /// Clients have nothing to say by INFO; nats-server ignores it as long as it is JSON.
+    private func info(_ text: ByteView) {
+        if (try? JSONValue.parse(text))?.object == nil { close(.parseError) }
+    }
+
     // MARK: CONNECT
 
     private func connect(_ text: ByteView) {
-        let parsed: ConnectOptions
         do {
-            parsed = try ConnectOptions(json: text)
+            try options.apply(text)
         } catch {
             broker.log.debug("\(self.label) - CONNECT refused: \(error)")
             close(.parseError)
             return
         }
-        options = parsed
-        let authenticator = settings.authenticator
-        guard authenticator.authRequired else {
-            // Credentials that nobody asked for are ignored, but for accounts, which clients may not choose.
-            if parsed.choosesAccount {
-                close(.authenticationFailure)
-                return
-            }
-            admit(authenticator.defaultIdentity)
-            return
-        }
-        switch authenticator.authenticate(parsed, nonce: nonce) {
+        switch settings.authenticator.authenticate(options, nonce: nonce) {
         case .accepted(let identity):
             admit(identity)
         case .rejected:
@@ -298,7 +295,7 @@ final class ClientConnection: ChannelHandler {
             let id = channel.pointee.id
             let clientID = clientID
             let mailbox = loop.mailbox
-            let accepted = broker.workers.run {
+            let isQueued = broker.workers.run {
                 let verdict = check.run()
                 mailbox.post { loop in
                     guard let router = loop.context as? Router, let connection = router.connections[clientID] else { return }
@@ -306,14 +303,14 @@ final class ClientConnection: ChannelHandler {
                     if let channel = loop.channel(id) { loop.resumeReading(channel) }
                 }
             }
-            // Too many wait already: the client may come again when its time is up.
-            if !accepted { close(.authenticationTimeout) }
+            // Too many logins wait already.
+            if !isQueued { close(.authenticationTimeout) }
         }
     }
 
-    private func passwordChecked(_ identity: Identity?) {
+    private func passwordChecked(_ verdict: Authenticator.Verdict) {
         guard phase == .checkingPassword else { return }
-        if let identity {
+        if case .accepted(let identity) = verdict {
             admit(identity)
         } else {
             close(.authenticationFailure)
@@ -327,13 +324,11 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func finishConnect() {
-        guard options.protocolVersion == 0 || options.protocolVersion == 1 else {
-            close(.badClientProtocolVersion)
-            return
-        }
-        if options.noResponders && !(options.headers && settings.headers) {
-            close(.noRespondersRequiresHeaders)
-            return
+        switch options.refusal {
+        case .authorizationViolation: return close(.authenticationFailure)
+        case .invalidProtocol: return close(.badClientProtocolVersion)
+        case .noRespondersNeedHeaders: return close(.noRespondersRequiresHeaders)
+        case nil: break
         }
         publishCache?.pointee.forget()
         // Subscriptions carry copies of what CONNECT said: those that came before it are made anew.
@@ -353,13 +348,16 @@ final class ClientConnection: ChannelHandler {
         let subject = parser.subject
         countIn(1, parser.payload.count)
         if options.pedantic && !Subject.isValidLiteral(subject) { reply("-ERR 'Invalid Publish Subject'\r\n") }
-        if !Authorization.mayPublish(subject, permissions, subscriber, nowNs: loop.turnStartNs) {
+        switch authorization.publish(subject, reply: parser.reply, nowMs: router.nowMs) {
+        case .allowed: break
+        case .deniedSubject:
             reply("-ERR 'Permissions Violation for Publish to \"\(subject.string)\"'\r\n")
             broker.log.error("\(label) - Publish Violation - Subject \"\(subject.string)\"")
             return
-        }
-        if !parser.reply.isEmpty && Authorization.isReservedReply(parser.reply) {
-            reply("-ERR 'Permissions Violation for Publish with Reply of \"\(parser.reply.string)\"'\r\n")
+        case .deniedReply:
+            let name = parser.reply.string
+            reply("-ERR 'Permissions Violation for Publish with Reply of \"\(name)\"'\r\n")
+            broker.log.error("\(label) - Publish Violation - Reply \"\(name)\"")
             return
         }
         if options.verbose { reply("+OK\r\n") }
@@ -372,10 +370,10 @@ final class ClientConnection: ChannelHandler {
         router.counters.matches &+= 1
         let publisher = options.echo ? nil : channel
         let delivered = router.deliverToMatches(message, from: publisher)
-        if delivered == 0 {
-            if options.noResponders && !message.reply.isEmpty { answerNoResponders(message, index) }
-        } else if message.reply.isEmpty {
+        if message.reply.isEmpty {
             considerCaching(message, parser.controlLine, generation)
+        } else if delivered == 0 && options.noResponders {
+            answerNoResponders(message, index)
         }
     }
 
@@ -400,7 +398,7 @@ final class ClientConnection: ChannelHandler {
             return
         }
         guard !options.verbose, !options.pedantic || Subject.isValidLiteral(message.subject), !settings.traces,
-            permissions?.responses == nil, canBeServedUnchecked(message)
+            !authorization.tracksResponses, canBeServedUnchecked(message)
         else { return }
         let cache: UnsafeMutablePointer<PublishCache>
         if let existing = publishCache {
@@ -432,11 +430,7 @@ final class ClientConnection: ChannelHandler {
 
     private func subscribe(_ subject: ByteView, _ queue: ByteView, _ sid: ByteView) {
         guard let account, let index else { return }
-        guard Subject.isValid(subject) else {
-            reply("-ERR 'Invalid Subject'\r\n")
-            return
-        }
-        let verdict = Authorization.maySubscribe(subject, queue: queue, permissions)
+        let verdict = authorization.subscribe(subject, queue: queue)
         guard verdict != .denied else {
             let using = queue.isEmpty ? "" : " using queue \"\(queue.string)\""
             reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\"\(using)'\r\n")
@@ -455,6 +449,10 @@ final class ClientConnection: ChannelHandler {
         // One that had its last message may still be in the table: another loop has seen it end, and its word is on its way.
         if let old = subscriptions.find(sid), old.pointee.isClosed.load(ordering: .relaxed) { remove(old) }
         if subscriptions.find(sid) == nil {
+            guard Subject.isValid(subject, allowsFormFeed: true) else {
+                reply("-ERR 'Invalid Subject'\r\n")
+                return
+            }
             let checks = checks(verdict)
             let subscription = Subscription.make(
                 channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue, sid: sid)
@@ -465,12 +463,12 @@ final class ClientConnection: ChannelHandler {
     }
 
     /// What deliveries to this client must look at, as CONNECT and its permissions have it now.
-    private func checks(_ verdict: SubVerdict) -> Subscription.Checks {
+    private func checks(_ verdict: Permissions.SubscribeVerdict) -> Subscription.Checks {
         var checks: Subscription.Checks = []
         if !(options.headers && settings.headers) { checks.insert(.noHeaders) }
         if !options.echo { checks.insert(.noEcho) }
-        if verdict == .allowedWithFilter { checks.insert(.filtered) }
-        if permissions?.responses != nil { checks.insert(.tracksReplies) }
+        if verdict == .filtered { checks.insert(.filtered) }
+        if authorization.tracksResponses { checks.insert(.tracksReplies) }
         return checks
     }
 
@@ -532,7 +530,7 @@ final class ClientConnection: ChannelHandler {
         reply("PONG\r\n")
         guard hasConnected, !hasSentPong else { return }
         hasSentPong = true
-        if options.protocolVersion >= 1 { sendInfo() }
+        if options.protocol >= 1 { sendInfo() }
     }
 
     private func pong() {
@@ -569,24 +567,24 @@ final class ClientConnection: ChannelHandler {
 
     /// New settings are in force: is this client still who it was, and what may it do now?
     func reauthorize() {
-        guard phase == .ready, let identity else { return }
-        guard let renewed = settings.authenticator.renew(identity), broker.account(named: renewed.accountName) === account
+        guard phase == .ready else { return }
+        guard let renewed = settings.authenticator.renew(authorization.identity),
+            broker.account(named: renewed.account) === account
         else {
             close(.authenticationFailure)
             return
         }
-        self.identity = renewed
-        apply(renewed.permissions)
+        apply(authorization.renewed(as: renewed))
         publishCache?.pointee.forget()
         for subscription in subscriptions.all {
             let subject = Subscription.subject(subscription), queue = Subscription.queue(subscription)
-            switch Authorization.maySubscribe(subject, queue: queue, permissions) {
+            switch authorization.subscribe(subject, queue: queue) {
             case .denied:
                 let using = queue.isEmpty ? "" : " using queue \"\(queue.string)\""
                 let sid = Subscription.sid(subscription).string
                 reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\"\(using) (sid \"\(sid)\")'\r\n")
                 remove(subscription)
-            case .allowed, .allowedWithFilter:
+            case .allowed, .filtered:
                 renew(subscription)
             }
         }
@@ -595,7 +593,7 @@ final class ClientConnection: ChannelHandler {
     /// Checks are fixed while a subscription is in the index: where they have changed, a new one takes its place.
     private func renew(_ old: SubscriptionRef) {
         let subject = Subscription.subject(old), queue = Subscription.queue(old)
-        let checks = checks(Authorization.maySubscribe(subject, queue: queue, permissions))
+        let checks = checks(authorization.subscribe(subject, queue: queue))
         guard checks != old.pointee.checks else { return }
         let new = Subscription.make(
             channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue,
@@ -625,7 +623,9 @@ final class ClientConnection: ChannelHandler {
     func close(_ reason: ClosedReason) {
         guard phase != .closed else { return }
         if let error = reason.error { reply("-ERR '\(error)'\r\n") }
-        if case .authenticationFailure = reason { broker.log.error("\(label) - authentication error\(identity.map { " - \($0)" } ?? "")") }
+        if case .authenticationFailure = reason {
+            broker.log.error("\(label) - authentication error - User \"\(options.user)\"")
+        }
         end(reason)
         loop.close(channel, .requested, linger: true)
     }
@@ -693,6 +693,6 @@ final class ClientConnection: ChannelHandler {
             messagesOut: channel.pointee.messagesOut.load(ordering: .relaxed),
             bytesOut: channel.pointee.payloadBytesOut.load(ordering: .relaxed),
             subscriptionCount: subscriptions.count, subscriptions: list, name: options.name, lang: options.lang,
-            version: options.version, account: account?.name, user: identity?.displayName)
+            version: options.version, account: account?.name, user: authorization.identity.user.isEmpty ? nil : authorization.identity.user)
     }
 }

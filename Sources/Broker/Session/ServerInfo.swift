@@ -7,6 +7,9 @@ struct ServerInfo: Sendable {
     /// Clients gate features on this: it names the nats-server whose protocol we speak.
     static let protocolVersion = "2.15.1"
 
+    /// The level of the JetStream API that this protocol version goes with.
+    static let apiLevel = 5
+
     var serverID: String
     var serverName: String
     var host: String
@@ -48,6 +51,8 @@ struct ServerInfo: Sendable {
             json.member("remote_account", account)
             if recipient.isSystemAccount { json.member("acc_is_sys", true) }
         }
+        // nats-server says so with JetStream off, too.
+        json.member("api_lvl", ServerInfo.apiLevel)
         json.endObject()
         return Array("INFO ".utf8) + json.bytes + Array(" \r\n".utf8)
     }

@@ -6,32 +6,22 @@ import Wire
 /// The part of a connection that any loop may touch. Looked at only by deliveries whose subscription carries checks.
 public final class Subscriber: Sendable {
     let clientID: UInt64
-    private let permissions = Mutex<Permissions?>(nil)
-    private let permits = Mutex<ResponsePermits?>(nil)
+    private let authorization: Mutex<Authorization?>
 
-    init(clientID: UInt64) { self.clientID = clientID }
-
-    func set(permissions new: Permissions?) {
-        permissions.withLock { $0 = new }
-        permits.withLock { permits in
-            if let responses = new?.responses {
-                if permits == nil { permits = ResponsePermits(responses) }
-            } else {
-                permits = nil
-            }
-        }
+    init(clientID: UInt64) {
+        self.clientID = clientID
+        authorization = Mutex(nil)
     }
 
-    func mayReceive(_ subject: ByteView) -> Bool {
-        permissions.withLock { $0?.mayDeliver(subject) ?? true }
+    func set(_ new: Authorization) { authorization.withLock { $0 = new } }
+
+    func mayReceive(_ subject: ByteView, queue: ByteView) -> Bool {
+        let current = authorization.withLock { $0 }
+        return current?.mayDeliver(subject, queue: queue) ?? true
     }
 
     /// A message with a reply subject is on its way: the user may answer it.
-    func permitReply(_ reply: ByteView, nowNs: UInt64) {
-        permits.withLock { $0?.add(reply, nowNs: nowNs) }
-    }
-
-    func takeReplyPermit(_ subject: ByteView, nowNs: UInt64) -> Bool {
-        permits.withLock { $0?.take(subject, nowNs: nowNs) ?? false }
+    func didDeliver(reply: ByteView, nowMs: Int64) {
+        authorization.withLock { $0 }?.didDeliver(reply: reply, nowMs: nowMs)
     }
 }

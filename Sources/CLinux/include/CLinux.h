@@ -17,6 +17,9 @@ int clinux_accept(int listener);
 /// Names a thread for ps and debuggers; the name is cut to what the system takes.
 void clinux_name_thread(pthread_t thread, const char *name);
 
+/// Lets the calling thread's sleeps end within a microsecond or so instead of 50.
+void clinux_precise_timers(void);
+
 /// Tells the CPU that this is a spin-wait.
 static inline void clinux_pause(void) {
 #if defined(__x86_64__)
