@@ -86,7 +86,8 @@ class Tools:
         """Waits until `condition()` holds."""
         deadline = time.monotonic() + self.seconds(seconds)
         while not condition():
-            assert time.monotonic() < deadline, f"not within {self.seconds(seconds)} s: {what}"
+            if time.monotonic() >= deadline:
+                raise AssertionError(f"not within {self.seconds(seconds)} s: {what() if callable(what) else what}")
             await asyncio.sleep(0.005)
 
     async def end(self):

@@ -47,7 +47,7 @@ async def test_wildcards(t):
     for subject in ("a.b", "a.c", "x.b", "a.b.c", "a", "a.x.c"):
         await publisher.publish(subject, b"")
     await publisher.flush()
-    await t.until(lambda: len(got[">"]) == 6 and len(got["a.*.c"]) == 2, "all messages")
+    await t.until(lambda: sum(map(len, got.values())) >= 17, lambda: f"all messages: {got}")
     await client.flush()
     assert got == {
         "a.*": ["a.b", "a.c"], "a.>": ["a.b", "a.c", "a.b.c", "a.x.c"], "*.b": ["a.b", "x.b"], "a.b": ["a.b"],
