@@ -29,6 +29,7 @@ let package = Package(
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
+        .testTarget(name: "BenchTests", dependencies: ["bench"], swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,1 +1,5 @@
-print("bench")
+// bench: drives any NATS server over raw sockets, checks every delivery, and compares servers.
+
+import Glibc
+
+exit(Command.run(Array(CommandLine.arguments.dropFirst())))

@@ -113,6 +113,8 @@ public struct ResponsePermissionOptions: Sendable, Equatable {
 
 public struct AccountOptions: Sendable, Equatable {
     public var name: String
+    /// The account's public key (it begins with A), where one is configured.
+    public var nkey: String?
     public var users: [UserOptions] = []
     public var defaultPermissions: PermissionOptions?
     /// -1 is unlimited.

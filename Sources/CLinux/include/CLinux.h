@@ -3,6 +3,7 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <pthread.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,6 +13,12 @@
 
 /// accept4(2) without the peer's address; close-on-exec and nonblocking. -1 and errno on failure.
 int clinux_accept(int listener);
+
+/// Names a thread for ps and debuggers; the name is cut to what the system takes.
+void clinux_name_thread(pthread_t thread, const char *name);
+
+/// Lets the calling thread's sleeps end within a microsecond or so instead of 50.
+void clinux_precise_timers(void);
 
 /// Tells the CPU that this is a spin-wait.
 static inline void clinux_pause(void) {

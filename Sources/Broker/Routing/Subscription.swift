@@ -1,0 +1,104 @@
+// One SUB: where its messages go, and what has to be checked before they do.
+
+import Glibc
+import Reactor
+import Synchronization
+import Wire
+
+public typealias SubscriptionRef = UnsafeMutablePointer<Subscription>
+
+/// Lives in raw memory, with subject, queue and sid behind it in the same block. Deliveries on any loop read it while it
+/// is in the index; it is freed an epoch after it left.
+///
+///     | Subscription | subject | queue | sid | slack |
+public struct Subscription: ~Copyable {
+    /// Something that a delivery must look at before it goes out; 0 is the fast case.
+    public struct Checks: OptionSet, Sendable {
+        public let rawValue: UInt8
+        public init(rawValue: UInt8) { self.rawValue = rawValue }
+        /// The connection has not said `headers: true`: header blocks are stripped.
+        static let noHeaders = Checks(rawValue: 1)
+        /// The connection has said `echo: false`.
+        static let noEcho = Checks(rawValue: 2)
+        /// Some subjects that the subscription covers are denied to its user.
+        static let filtered = Checks(rawValue: 4)
+        /// Deliveries that carry a reply subject give the user leave to publish to it.
+        static let tracksReplies = Checks(rawValue: 8)
+    }
+
+    // Never changed after the subscription is in the index.
+    let channel: ChannelRef
+    let slot: Int32
+    let subjectCount: Int32
+    let queueCount: Int32
+    let sidCount: Int32
+    let checks: Checks
+    /// For deliveries with checks; retained.
+    let subscriber: Unmanaged<Subscriber>
+
+    /// Messages delivered, on whichever loop.
+    let delivered = Atomic<UInt64>(0)
+    /// Deliver this many and vanish; 0 is no limit.
+    let maxMessages = Atomic<UInt64>(0)
+    /// Set when it leaves the index; what still finds it does not deliver.
+    let isClosed = Atomic<Bool>(false)
+
+    static func make(
+        channel: ChannelRef, subscriber: Subscriber, checks: Checks, subject: ByteView, queue: ByteView, sid: ByteView
+    ) -> SubscriptionRef {
+        let size = MemoryLayout<Subscription>.size + subject.count + queue.count + sid.count + Encoder.slackBytes
+        guard let memory = malloc(size) else { fatalError("out of memory") }
+        let subscription = memory.bindMemory(to: Subscription.self, capacity: 1)
+        subscription.initialize(
+            to: Subscription(
+                channel: channel, slot: channel.pointee.slot, subjectCount: Int32(subject.count),
+                queueCount: Int32(queue.count), sidCount: Int32(sid.count), checks: checks,
+                subscriber: Unmanaged.passRetained(subscriber)))
+        var tail = Encoder(text(subscription))
+        tail.put(subject)
+        tail.put(queue)
+        tail.put(sid)
+        return subscription
+    }
+
+    static func free(_ subscription: SubscriptionRef) {
+        subscription.pointee.subscriber.release()
+        subscription.deinitialize(count: 1)
+        Glibc.free(subscription)
+    }
+
+    private init(
+        channel: ChannelRef, slot: Int32, subjectCount: Int32, queueCount: Int32, sidCount: Int32, checks: Checks,
+        subscriber: Unmanaged<Subscriber>
+    ) {
+        self.channel = channel
+        self.slot = slot
+        self.subjectCount = subjectCount
+        self.queueCount = queueCount
+        self.sidCount = sidCount
+        self.checks = checks
+        self.subscriber = subscriber
+    }
+
+    @inline(__always)
+    static func text(_ subscription: SubscriptionRef) -> UnsafeMutablePointer<UInt8> {
+        (UnsafeMutableRawPointer(subscription) + MemoryLayout<Subscription>.size).assumingMemoryBound(to: UInt8.self)
+    }
+
+    @inline(__always)
+    static func subject(_ subscription: SubscriptionRef) -> ByteView {
+        ByteView(text(subscription), Int(subscription.pointee.subjectCount))
+    }
+
+    @inline(__always)
+    static func queue(_ subscription: SubscriptionRef) -> ByteView {
+        ByteView(text(subscription) + Int(subscription.pointee.subjectCount), Int(subscription.pointee.queueCount))
+    }
+
+    @inline(__always)
+    static func sid(_ subscription: SubscriptionRef) -> ByteView {
+        ByteView(
+            text(subscription) + Int(subscription.pointee.subjectCount + subscription.pointee.queueCount),
+            Int(subscription.pointee.sidCount))
+    }
+}

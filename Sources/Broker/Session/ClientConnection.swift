@@ -1,0 +1,674 @@
+// One client: its state from INFO to the end, and what each of its operations does.
+
+import Glibc
+import Reactor
+import Synchronization
+import Wire
+
+/// Owned by one loop. Other loops know it through its `Subscriber` and the channel only.
+final class ClientConnection: ChannelHandler {
+    /// Where a connection stands before it may do anything.
+    enum Phase {
+        /// The first operation must be a CONNECT that proves who it is.
+        case awaitingConnect
+        /// A password hash is being computed off the loop; nothing is read meanwhile.
+        case checkingPassword
+        case ready
+        case closed
+    }
+
+    let router: Router
+    let channel: ChannelRef
+    let clientID: UInt64
+    let address: SocketAddress
+    let startedNs: UInt64
+    let startedWallNs: Int64
+    let subscriber: Subscriber
+
+    private(set) var phase: Phase
+    private(set) var options = ConnectOptions()
+    private(set) var account: Account?
+    private var authorization = Authorization(.anonymous)
+    private var nonce: [UInt8] = []
+    private var hasConnected = false
+    private var hasSentPong = false
+
+    var subscriptions: SidTable
+    private var publishCache: UnsafeMutablePointer<PublishCache>?
+    /// Hash of the last line that was not in the cache: a line is cached when it comes twice in a row.
+    private var lastLineHash: UInt64 = 0
+    private var index: SubjectIndex?
+
+    private(set) var messagesIn: UInt64 = 0
+    private(set) var payloadBytesIn: UInt64 = 0
+    private(set) var lastActivityNs: UInt64
+    private(set) var roundTripNs: UInt64 = 0
+    private var pingsOut = 0
+    private var pingSentNs: UInt64 = 0
+    private var pingTimer: TimerID?
+    private var authTimer: TimerID?
+
+    init(router: Router, channel: ChannelRef, clientID: UInt64, address: SocketAddress) {
+        self.router = router
+        self.channel = channel
+        self.clientID = clientID
+        self.address = address
+        startedNs = Clock.monotonicNs()
+        startedWallNs = Clock.wallNs()
+        lastActivityNs = startedNs
+        subscriber = Subscriber(clientID: clientID)
+        subscriptions = SidTable(seed: router.broker.hashSeed)
+        phase = .awaitingConnect
+    }
+
+    deinit {
+        if let publishCache {
+            publishCache.deinitialize(count: 1)
+            publishCache.deallocate()
+        }
+    }
+
+    private var loop: EventLoop { router.loop }
+    private var broker: Broker { router.broker }
+    private var settings: LoopSettings { router.settings }
+
+    // MARK: Beginning
+
+    /// Sends INFO and waits for the first operation.
+    func start() {
+        let authenticator = settings.authenticator
+        if authenticator.nonceRequired {
+            guard let fresh = Authenticator.freshNonce() else {
+                close(.serverShutdown)
+                return
+            }
+            nonce = fresh
+        }
+        sendInfo()
+        if router.broker.connectionCount.load(ordering: .relaxed) > settings.maxConnections {
+            close(.maximumConnectionsExceeded)
+            return
+        }
+        if authenticator.isOpen {
+            enter(.anonymous)
+        } else {
+            authTimer = loop.schedule(afterMs: settings.authTimeoutMs) { [unowned self] in
+                if self.phase == .awaitingConnect || self.phase == .checkingPassword { self.close(.authenticationTimeout) }
+            }
+        }
+        guard phase != .closed else { return }
+        let first = min(2_000, settings.pingIntervalMs)
+        schedulePing(afterMs: first)
+        broker.log.debug("\(self.label) - Client connection created")
+    }
+
+    /// Belongs to an account from here on.
+    private func enter(_ identity: Identity) {
+        guard let account = broker.account(named: identity.account) else {
+            close(.missingAccount)
+            return
+        }
+        if self.account !== account {
+            leaveAccount()
+            let limit = account.maxConnections.load(ordering: .relaxed)
+            let connections = account.connections.wrappingAdd(1, ordering: .relaxed).newValue
+            self.account = account
+            index = account.index
+            if limit >= 0 && connections > limit {
+                close(.maximumAccountConnectionsExceeded)
+                return
+            }
+            account.connectionsTotal.wrappingAdd(1, ordering: .relaxed)
+        }
+        apply(Authorization(identity))
+        phase = .ready
+        if let authTimer { loop.cancel(authTimer) }
+        authTimer = nil
+    }
+
+    private func leaveAccount() {
+        guard let account else { return }
+        account.connections.wrappingSubtract(1, ordering: .relaxed)
+        self.account = nil
+    }
+
+    private func apply(_ new: Authorization) {
+        authorization = new
+        subscriber.set(new)
+    }
+
+    /// What connz and the log call it.
+    var label: String { "\(address) - cid:\(clientID)" }
+
+    private func sendInfo() {
+        var recipient = ServerInfo.Recipient(clientID: clientID, clientIP: address.host, nonce: nonce.isEmpty ? nil : String(decoding: nonce, as: UTF8.self))
+        if hasSentPong, let account {
+            recipient.remoteAccount = account.name
+            recipient.isSystemAccount = authorization.identity.isSystem
+        }
+        var info = settings.info
+        info.maxPayloadBytes = maxPayloadBytes
+        // A new connection learns from INFO what is required of it, whoever it turns out to be.
+        info.line(for: recipient).withUnsafeBytes { loop.write(channel, $0, isReply: true) }
+    }
+
+    private var maxPayloadBytes: Int {
+        let limit = account?.maxPayloadBytes.load(ordering: .relaxed) ?? -1
+        return limit >= 0 ? min(limit, settings.maxPayloadBytes) : settings.maxPayloadBytes
+    }
+
+    /// The server has something to say that it did not say at the start: lame duck mode, another payload limit.
+    func announce() {
+        if phase == .ready && hasConnected && options.protocol >= 1 { sendInfo() }
+    }
+
+    // MARK: Reading
+
+    func received(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> ReadOutcome {
+        lastActivityNs = loop.turnStartNs
+        let end = bytes + count
+        var cursor = bytes
+        var frameBytes = 0
+        router.parser.payloadBytesMax = maxPayloadBytes
+        while cursor < end {
+            if let cache = publishCache, let index {
+                let generation = index.generation.load(ordering: .acquiring)
+                if cache.pointee.isHit(cursor, end, generation: generation) {
+                    let (run, next) = router.deliverRun(cache.pointee, cursor, end, generation: generation)
+                    if run > 0 {
+                        countIn(run, run &* cache.pointee.payloadCount)
+                        router.counters.cacheHits &+= UInt64(run)
+                        cursor = next
+                        continue
+                    }
+                }
+            }
+            if phase != .ready && !mayProceed(cursor[0]) { return ReadOutcome(consumed: count) }
+            let step = router.parser.parse(cursor, end)
+            switch step {
+            case .operation(let verb, let next):
+                perform(verb)
+                cursor = next
+                if phase == .closed { return ReadOutcome(consumed: count) }
+                if phase == .checkingPassword { return ReadOutcome(consumed: cursor - bytes) }
+                continue
+            case .incomplete(let known):
+                frameBytes = known
+            case .violation(let violation):
+                close(violation)
+                return ReadOutcome(consumed: count)
+            }
+            break
+        }
+        loop.stallIfCongested(channel)
+        return ReadOutcome(consumed: cursor - bytes, frameBytes: frameBytes)
+    }
+
+    /// Whether an operation that begins with `byte` may be parsed before the client has proved who it is.
+    private func mayProceed(_ byte: UInt8) -> Bool {
+        guard phase == .awaitingConnect else { return phase != .closed }
+        if byte == UInt8(ascii: "C") || byte == UInt8(ascii: "c") { return true }
+        if settings.authenticator.admitsWithoutConnect,
+            case .accepted(let identity) = settings.authenticator.authenticate(nil, nonce: nonce)
+        {
+            enter(identity)
+            return phase == .ready
+        }
+        close(.authenticationFailure)
+        return false
+    }
+
+    @inline(__always)
+    private func countIn(_ messages: Int, _ bytes: Int) {
+        messagesIn &+= UInt64(truncatingIfNeeded: messages)
+        payloadBytesIn &+= UInt64(truncatingIfNeeded: bytes)
+        router.counters.messagesIn &+= UInt64(truncatingIfNeeded: messages)
+        router.counters.bytesIn &+= UInt64(truncatingIfNeeded: bytes)
+    }
+
+    private func perform(_ verb: ClientVerb) {
+        if settings.traces { trace(verb, router.parser) }
+        switch verb {
+        case .publish: publish(router.parser)
+        case .subscribe: subscribe(router.parser.subject, router.parser.queue, router.parser.sid)
+        case .unsubscribe: unsubscribe(router.parser.sid, router.parser.maxMessages)
+        case .ping: ping()
+        case .pong: pong()
+        case .connect: connect(router.parser.text)
+        case .info, .ok: break
+        case .error: close(.clientClosed)
+        }
+    }
+
+    private func trace(_ verb: ClientVerb, _ parser: borrowing ClientParser) {
+        switch verb {
+        case .publish:
+            let line = parser.controlLine.string.split { $0.isNewline }.first ?? ""
+            broker.log.trace("\(self.label) - <<- [\(line)]")
+            let size = self.broker.tracedMessageBytesMax
+            let shown = size > 0 ? min(size, parser.payload.count) : parser.payload.count
+            let payload = ByteView(parser.payload.base, shown).string
+            broker.log.trace("\(self.label) - <<- MSG_PAYLOAD: [\"\(payload)\"]")
+        case .subscribe:
+            let text = parser.text.string
+            broker.log.trace("\(self.label) - <<- [SUB \(text)]")
+        case .unsubscribe:
+            let text = parser.text.string
+            broker.log.trace("\(self.label) - <<- [UNSUB \(text)]")
+        case .connect:
+            // The text holds passwords.
+            broker.log.trace("\(self.label) - <<- [CONNECT]")
+        default:
+            broker.log.trace("\(self.label) - <<- [\(verb)]")
+        }
+    }
+
+    // MARK: CONNECT
+
+    private func connect(_ text: ByteView) {
+        do {
+            try options.apply(text)
+        } catch {
+            broker.log.debug("\(self.label) - CONNECT refused: \(error)")
+            close(.parseError)
+            return
+        }
+        switch settings.authenticator.authenticate(options, nonce: nonce) {
+        case .accepted(let identity):
+            admit(identity)
+        case .rejected:
+            close(.authenticationFailure)
+        case .needsSlowCheck(let check):
+            phase = .checkingPassword
+            loop.pauseReading(channel)
+            let id = channel.pointee.id
+            let clientID = clientID
+            let mailbox = loop.mailbox
+            let isQueued = broker.workers.run {
+                let verdict = check.run()
+                mailbox.post { loop in
+                    guard let router = loop.context as? Router, let connection = router.connections[clientID] else { return }
+                    connection.passwordChecked(verdict)
+                    if let channel = loop.channel(id) { loop.resumeReading(channel) }
+                }
+            }
+            // Too many logins wait already.
+            if !isQueued { close(.authenticationTimeout) }
+        }
+    }
+
+    private func passwordChecked(_ verdict: Authenticator.Verdict) {
+        guard phase == .checkingPassword else { return }
+        if case .accepted(let identity) = verdict {
+            admit(identity)
+        } else {
+            close(.authenticationFailure)
+        }
+    }
+
+    private func admit(_ identity: Identity) {
+        if hasConnected { dropSubscriptions() }
+        enter(identity)
+        if phase == .ready { finishConnect() }
+    }
+
+    private func finishConnect() {
+        switch options.refusal {
+        case .authorizationViolation: return close(.authenticationFailure)
+        case .invalidProtocol: return close(.badClientProtocolVersion)
+        case .noRespondersNeedHeaders: return close(.noRespondersRequiresHeaders)
+        case nil: break
+        }
+        if options.noResponders && !settings.headers { return close(.noRespondersRequiresHeaders) }
+        if hasConnected {
+            // Subscriptions carry copies of what CONNECT said; a second CONNECT makes them anew.
+            publishCache?.pointee.forget()
+        }
+        hasConnected = true
+        if options.verbose { reply("+OK\r\n") }
+    }
+
+    // MARK: PUB and HPUB
+
+    private func publish(_ parser: borrowing ClientParser) {
+        guard let account, let index else { return }
+        if parser.headerBytes >= 0 && !(options.headers && settings.headers) {
+            close(.messageHeaderViolation)
+            return
+        }
+        let subject = parser.subject
+        countIn(1, parser.payload.count)
+        if options.pedantic && !Subject.isValidLiteral(subject) { reply("-ERR 'Invalid Publish Subject'\r\n") }
+        switch authorization.publish(subject, reply: parser.reply, nowMs: router.nowMs) {
+        case .allowed: break
+        case .deniedSubject:
+            reply("-ERR 'Permissions Violation for Publish to \"\(subject.string)\"'\r\n")
+            broker.log.error("\(label) - Publish Violation - Subject \"\(subject.string)\"")
+            return
+        case .deniedReply:
+            let name = parser.reply.string
+            reply("-ERR 'Permissions Violation for Publish with Reply of \"\(name)\"'\r\n")
+            broker.log.error("\(label) - Publish Violation - Reply \"\(name)\"")
+            return
+        }
+        if options.verbose { reply("+OK\r\n") }
+
+        let generation = index.generation.load(ordering: .acquiring)
+        let message = Message(
+            subject: subject, reply: parser.reply, headerBytes: parser.headerBytes, payload: parser.payload,
+            sizes: router.sizesOfParsedMessage())
+        index.match(subject, into: &router.matches)
+        router.counters.matches &+= 1
+        let publisher = options.echo ? nil : channel
+        let delivered = router.deliverToMatches(message, from: publisher, in: account)
+        if message.reply.isEmpty {
+            considerCaching(message, parser.controlLine, generation)
+        } else if delivered == 0 && options.noResponders {
+            answerNoResponders(message, index)
+        }
+    }
+
+    /// The requester waits on a subscription of its own; it gets the 503 there.
+    private func answerNoResponders(_ message: Message, _ index: SubjectIndex) {
+        index.match(message.reply, into: &router.matches)
+        for position in 0..<router.matches.plainCount {
+            let subscription = router.matches.plain[position]
+            if subscription.pointee.channel == channel, !subscription.pointee.isClosed.load(ordering: .relaxed) {
+                router.stageNoResponders(message, to: subscription)
+                return
+            }
+        }
+    }
+
+    /// Caches a line that has come twice in a row and can be served without a look at each message.
+    private func considerCaching(_ message: Message, _ line: ByteView, _ generation: UInt64) {
+        guard line.count <= PublishCache.lineBytesMax else { return }
+        let hash = hashBytes(line.base, line.count, seed: generation)
+        guard hash == lastLineHash else {
+            lastLineHash = hash
+            return
+        }
+        guard !options.verbose, !options.pedantic || Subject.isValidLiteral(message.subject), !settings.traces,
+            !authorization.tracksResponses, canBeServedUnchecked(message)
+        else { return }
+        let cache: UnsafeMutablePointer<PublishCache>
+        if let existing = publishCache {
+            cache = existing
+        } else {
+            cache = .allocate(capacity: 1)
+            cache.initialize(to: PublishCache())
+            publishCache = cache
+        }
+        cache.pointee.fill(
+            controlLine: line, subject: message.subject, headerBytes: message.headerBytes, sizes: message.sizes,
+            payloadCount: message.payload.count, matches: router.matches, generation: generation)
+    }
+
+    private func canBeServedUnchecked(_ message: Message) -> Bool {
+        func isPlain(_ subscription: SubscriptionRef) -> Bool {
+            var checks = subscription.pointee.checks
+            checks.remove(.tracksReplies)
+            if message.headerBytes < 0 { checks.remove(.noHeaders) }
+            if checks.contains(.noEcho), subscription.pointee.channel != channel { checks.remove(.noEcho) }
+            return checks.isEmpty && subscription.pointee.maxMessages.load(ordering: .relaxed) == 0
+        }
+        for index in 0..<router.matches.plainCount where !isPlain(router.matches.plain[index]) { return false }
+        for index in 0..<router.matches.memberCount where !isPlain(router.matches.members[index]) { return false }
+        return true
+    }
+
+    // MARK: SUB and UNSUB
+
+    private func subscribe(_ subject: ByteView, _ queue: ByteView, _ sid: ByteView) {
+        guard let account, let index else { return }
+        guard Subject.isValid(subject) else {
+            reply("-ERR 'Invalid Subject'\r\n")
+            return
+        }
+        let verdict = authorization.subscribe(subject, queue: queue)
+        guard verdict != .denied else {
+            let using = queue.isEmpty ? "" : " using queue \"\(queue.string)\""
+            reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\"\(using)'\r\n")
+            broker.log.error("\(label) - Subscription Violation - Subject \"\(subject.string)\", SID \(sid.string)")
+            return
+        }
+        let tokensMax = settings.maxSubscriptionTokens
+        if tokensMax > 0 && Subject.tokenCount(subject) > tokensMax {
+            reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\", too many tokens'\r\n")
+            return
+        }
+        if isAtSubscriptionLimit(account) {
+            reply("-ERR 'maximum subscriptions exceeded'\r\n")
+            return
+        }
+        if subscriptions.find(sid) == nil {
+            var checks: Subscription.Checks = []
+            if !(options.headers && settings.headers) { checks.insert(.noHeaders) }
+            if !options.echo { checks.insert(.noEcho) }
+            if verdict == .filtered { checks.insert(.filtered) }
+            if authorization.tracksResponses { checks.insert(.tracksReplies) }
+            let subscription = Subscription.make(
+                channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue, sid: sid)
+            subscriptions.insert(subscription)
+            index.insert(subscription, retire: router.retire)
+        }
+        if options.verbose { reply("+OK\r\n") }
+    }
+
+    private func isAtSubscriptionLimit(_ account: Account) -> Bool {
+        let perConnection = settings.maxSubscriptions
+        if perConnection > 0 && subscriptions.count >= perConnection { return true }
+        let perAccount = account.maxSubscriptions.load(ordering: .relaxed)
+        return perAccount >= 0 && account.index.count.load(ordering: .relaxed) >= perAccount
+    }
+
+    /// - Parameter limit: deliver this many in all, counted from the SUB; 0 or less ends it now.
+    private func unsubscribe(_ sid: ByteView, _ limit: Int) {
+        if let subscription = subscriptions.find(sid) {
+            if limit > 0 && subscription.pointee.delivered.load(ordering: .relaxed) < UInt64(limit) {
+                subscription.pointee.maxMessages.store(UInt64(limit), ordering: .relaxed)
+                // Cached lines do not count messages one by one.
+                index?.invalidate()
+            } else {
+                remove(subscription)
+            }
+        }
+        if options.verbose { reply("+OK\r\n") }
+    }
+
+    func subscriptionExpired(_ sid: [UInt8]) {
+        sid.withUnsafeBytes { bytes in
+            if let subscription = subscriptions.find(ByteView(bytes)),
+                subscription.pointee.isClosed.load(ordering: .relaxed)
+            {
+                remove(subscription)
+            }
+        }
+    }
+
+    private func remove(_ subscription: SubscriptionRef) {
+        subscription.pointee.isClosed.store(true, ordering: .relaxed)
+        subscriptions.remove(subscription)
+        index?.remove(subscription, retire: router.retire)
+        loop.retire(subscription) { memory in
+            Subscription.free(memory.assumingMemoryBound(to: Subscription.self))
+            return true
+        }
+    }
+
+    private func dropSubscriptions() {
+        for subscription in subscriptions.all { remove(subscription) }
+    }
+
+    // MARK: PING and PONG
+
+    private func ping() {
+        reply("PONG\r\n")
+        guard hasConnected, !hasSentPong else { return }
+        hasSentPong = true
+        if options.protocol >= 1 { sendInfo() }
+    }
+
+    private func pong() {
+        if pingsOut > 0 { roundTripNs = max(1, Clock.monotonicNs() &- pingSentNs) }
+        pingsOut = 0
+    }
+
+    private func schedulePing(afterMs delayMs: Int) {
+        pingTimer = loop.schedule(afterMs: delayMs) { [unowned self] in self.pingTimerFired() }
+    }
+
+    /// Sends a PING unless the client was heard of lately, and gives up on one that does not answer.
+    private func pingTimerFired() {
+        let interval = UInt64.ms(settings.pingIntervalMs)
+        let idle = loop.turnStartNs &- min(lastActivityNs, loop.turnStartNs)
+        if hasConnected || idle >= interval {
+            if roundTripNs == 0 || idle >= interval {
+                if pingsOut + 1 > settings.pingsOutMax {
+                    router.counters.staleConnections += 1
+                    close(.staleConnection)
+                    return
+                }
+                pingsOut += 1
+                pingSentNs = Clock.monotonicNs()
+                loop.write(channel, "PING\r\n")
+            }
+        }
+        schedulePing(afterMs: settings.pingIntervalMs)
+    }
+
+    // MARK: Reload
+
+    /// New settings are in force: is this client still who it was, and what may it do now?
+    func reauthorize() {
+        guard phase == .ready else { return }
+        guard let renewed = settings.authenticator.renew(authorization.identity),
+            broker.account(named: renewed.account) === account
+        else {
+            close(.authenticationFailure)
+            return
+        }
+        apply(authorization.renewed(as: renewed))
+        publishCache?.pointee.forget()
+        for subscription in subscriptions.all {
+            let subject = Subscription.subject(subscription), queue = Subscription.queue(subscription)
+            switch authorization.subscribe(subject, queue: queue) {
+            case .denied:
+                let using = queue.isEmpty ? "" : " using queue \"\(queue.string)\""
+                let sid = Subscription.sid(subscription).string
+                reply("-ERR 'Permissions Violation for Subscription to \"\(subject.string)\"\(using) (sid \"\(sid)\")'\r\n")
+                remove(subscription)
+            case .allowed, .filtered:
+                renew(subscription, subject, queue)
+            }
+        }
+    }
+
+    /// Checks are fixed while a subscription is in the index: where they have changed, a new one takes its place.
+    private func renew(_ old: SubscriptionRef, _ subject: ByteView, _ queue: ByteView) {
+        var checks = old.pointee.checks
+        checks.subtract([.filtered, .tracksReplies])
+        if authorization.subscribe(subject, queue: queue) == .filtered { checks.insert(.filtered) }
+        if authorization.tracksResponses { checks.insert(.tracksReplies) }
+        guard checks != old.pointee.checks else { return }
+        let new = Subscription.make(
+            channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue,
+            sid: Subscription.sid(old))
+        new.pointee.delivered.store(old.pointee.delivered.load(ordering: .relaxed), ordering: .relaxed)
+        new.pointee.maxMessages.store(old.pointee.maxMessages.load(ordering: .relaxed), ordering: .relaxed)
+        remove(old)
+        subscriptions.insert(new)
+        index?.insert(new, retire: router.retire)
+    }
+
+    // MARK: The end
+
+    private func reply(_ text: StaticString) { loop.write(channel, text, isReply: true) }
+    private func reply(_ text: String) { loop.write(channel, text, isReply: true) }
+
+    private func close(_ violation: ProtocolViolation) {
+        switch violation {
+        case .unknownOperation: close(.parseErrorAnswered)
+        case .badArguments: close(.parseError)
+        case .controlLineTooLong: close(.maximumControlLineExceeded)
+        case .payloadTooLarge: close(.maximumPayloadExceeded)
+        }
+    }
+
+    /// Closes for a reason of the protocol's: answers what the reason demands, then lets the client read it.
+    func close(_ reason: ClosedReason) {
+        guard phase != .closed else { return }
+        if let error = reason.error { reply("-ERR '\(error)'\r\n") }
+        if case .authenticationFailure = reason {
+            broker.log.error("\(label) - authentication error - User \"\(options.user)\"")
+        }
+        end(reason)
+        loop.close(channel, .requested, linger: true)
+    }
+
+    func closed(_ reason: CloseReason) {
+        switch reason {
+        case .slowConsumerPendingBytes:
+            router.counters.slowConsumersPending += 1
+            account?.slowConsumers.wrappingAdd(1, ordering: .relaxed)
+            let pending = channel.pointee.pendingBytes.load(ordering: .relaxed)
+            broker.log.warning("\(label) - Slow Consumer Detected: MaxPending of \(pending) Exceeded")
+            end(.slowConsumerPendingBytes)
+        case .slowConsumerWriteDeadline:
+            router.counters.slowConsumersDeadline += 1
+            account?.slowConsumers.wrappingAdd(1, ordering: .relaxed)
+            broker.log.warning("\(label) - Slow Consumer Detected: WriteDeadline Exceeded")
+            end(.slowConsumerWriteDeadline)
+        case .peerClosed, .requested: end(.clientClosed)
+        case .readError: end(.readError)
+        case .writeError: end(.writeError)
+        case .loopStopped: end(.serverShutdown)
+        }
+    }
+
+    /// Leaves the index, the account and the loop's table. Called once, whoever closes.
+    private func end(_ reason: ClosedReason) {
+        guard phase != .closed else { return }
+        var snapshot = snapshot(withSubscriptions: true)
+        snapshot.stoppedWallNs = Clock.wallNs()
+        snapshot.reason = reason.text
+        phase = .closed
+        dropSubscriptions()
+        leaveAccount()
+        if let pingTimer { loop.cancel(pingTimer) }
+        if let authTimer { loop.cancel(authTimer) }
+        router.counters.messagesOutClosed &+= channel.pointee.messagesOut.load(ordering: .relaxed)
+        router.counters.bytesOutClosed &+= channel.pointee.payloadBytesOut.load(ordering: .relaxed)
+        router.closedConnections.append(snapshot, capacity: broker.closedConnectionsMax)
+        router.connections[clientID] = nil
+        broker.connectionCount.wrappingSubtract(1, ordering: .relaxed)
+        broker.log.debug("\(self.label) - Client connection closed: \(reason.text)")
+    }
+
+    // MARK: Monitoring
+
+    /// A copy of what /connz shows.
+    func snapshot(withSubscriptions: Bool) -> ClientSnapshot {
+        var list: [ClientSnapshot.Interest] = []
+        if withSubscriptions {
+            subscriptions.forEach { subscription in
+                list.append(
+                    ClientSnapshot.Interest(
+                        subject: Subscription.subject(subscription).string,
+                        queue: Subscription.queue(subscription).string,
+                        sid: Subscription.sid(subscription).string,
+                        delivered: subscription.pointee.delivered.load(ordering: .relaxed),
+                        max: subscription.pointee.maxMessages.load(ordering: .relaxed)))
+            }
+        }
+        return ClientSnapshot(
+            clientID: clientID, address: address, startedWallNs: startedWallNs,
+            lastActivityWallNs: startedWallNs &+ Int64(clamping: lastActivityNs &- startedNs),
+            roundTripNs: roundTripNs, pendingBytes: channel.pointee.pendingBytes.load(ordering: .relaxed),
+            messagesIn: messagesIn, bytesIn: payloadBytesIn,
+            messagesOut: channel.pointee.messagesOut.load(ordering: .relaxed),
+            bytesOut: channel.pointee.payloadBytesOut.load(ordering: .relaxed),
+            subscriptionCount: subscriptions.count, subscriptions: list, name: options.name, lang: options.lang,
+            version: options.version, account: account?.name, user: authorization.identity.user.isEmpty ? nil : authorization.identity.user)
+    }
+}

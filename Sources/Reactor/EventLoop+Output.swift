@@ -1,0 +1,602 @@
+// The way out of a loop: output is staged per channel during a turn and written once at its end.
+
+import CLinux
+import Glibc
+import Synchronization
+
+/// What one loop has for one channel in this turn. Zeroed memory is an empty stage.
+public struct OutputStage {
+    /// Where the next byte goes; `limit - cursor` bytes fit, with `OutputBuffer.slackBytes` behind them.
+    public var cursor: UnsafeMutablePointer<UInt8>?
+    public var limit: UnsafeMutablePointer<UInt8>?
+    var buffer: OutputBufferRef?
+    var channel: ChannelRef?
+    /// Messages and payload bytes since the last count was added to the channel's.
+    public var messages: Int = 0
+    public var payloadBytes: Int = 0
+    /// The size the last turns needed, so that a busy channel starts with a large block.
+    var sizeHint: Int32 = 0
+    /// It is on the loop's list of stages to flush.
+    var isDirty = false
+    /// It holds an answer (PONG, +OK) that must not overtake what the same turn delivers to others.
+    public var holdsReply = false
+
+    public init() {}
+}
+
+/// Blocks for one other loop, posted together at the end of the flush.
+struct Outbox {
+    var first: OutputBufferRef?
+    var last: OutputBufferRef?
+}
+
+/// A producer that is not read until its target has drained or the time is up.
+struct Stall {
+    let reader: ChannelID
+    let target: ChannelRef
+    let deadlineNs: UInt64
+    let writtenBefore: UInt64
+}
+
+extension EventLoop {
+    /// Staged output below this goes to another loop's socket directly (latency); from here on the block is handed over
+    /// (throughput: the other loop sends while this one parses).
+    static let handOverBytes = 32 << 10
+    /// Blocks that a turn may hold for all its channels before it flushes early.
+    static let stagedCapacityMax = 16 << 20
+    /// Bytes that may wait in a mailbox before the connections that feed it are not read.
+    static let mailboxBytesMax = 64 << 20
+
+    // MARK: Staging
+
+    /// Room for `count` bytes to `channel` in this turn. The pointer is valid until the next call for any channel.
+    @inlinable @inline(__always)
+    public func reserve(_ channel: ChannelRef, _ count: Int) -> UnsafeMutablePointer<OutputStage> {
+        reserve(slot: channel.pointee.slot, channel, count)
+    }
+
+    @inlinable @inline(__always)
+    public func reserve(slot: Int32, _ channel: ChannelRef, _ count: Int) -> UnsafeMutablePointer<OutputStage> {
+        let stage = stages + Int(slot)
+        if let cursor = stage.pointee.cursor, let limit = stage.pointee.limit, limit - cursor >= count { return stage }
+        grow(stage, channel, count)
+        return stage
+    }
+
+    @inline(never) @usableFromInline
+    func grow(_ stage: UnsafeMutablePointer<OutputStage>, _ channel: ChannelRef, _ count: Int) {
+        if !stage.pointee.isDirty {
+            stage.pointee.isDirty = true
+            stage.pointee.channel = channel
+            dirty[dirtyCount] = channel.pointee.slot
+            dirtyCount += 1
+        }
+        guard let old = stage.pointee.buffer else {
+            if isCongested(channel) { congested = channel }
+            install(stage, pool.take(atLeast: max(count, Int(stage.pointee.sizeHint))))
+            if stagedCapacity > EventLoop.stagedCapacityMax { flushOthers(keeping: stage) }
+            return
+        }
+        settle(stage, old)
+        let used = old.pointee.end
+        if used + count <= BufferPool.sizes.large && old.pointee.capacity < BufferPool.sizes.large {
+            let larger = pool.take(atLeast: max(used + count, old.pointee.capacity * 8))
+            memcpy(OutputBuffer.bytes(larger), OutputBuffer.bytes(old), used)
+            larger.pointee.end = used
+            stagedCapacity -= old.pointee.capacity
+            pool.recycle(old)
+            install(stage, larger)
+            return
+        }
+        // Full: out with it. A reply in it must not overtake what this turn has for others.
+        if stage.pointee.holdsReply { flushOthers(keeping: stage) }
+        stage.pointee.sizeHint = Int32(BufferPool.sizes.large)
+        detach(stage)
+        send(channel, old)
+        if isCongested(channel) { congested = channel }
+        install(stage, pool.take(atLeast: max(count, BufferPool.sizes.large)))
+    }
+
+    private func install(_ stage: UnsafeMutablePointer<OutputStage>, _ block: OutputBufferRef) {
+        let bytes = OutputBuffer.bytes(block)
+        stage.pointee.buffer = block
+        stage.pointee.cursor = bytes + block.pointee.end
+        stage.pointee.limit = bytes + block.pointee.capacity
+        stagedCapacity += block.pointee.capacity
+    }
+
+    /// Writes the cursor back into the block.
+    private func settle(_ stage: UnsafeMutablePointer<OutputStage>, _ block: OutputBufferRef) {
+        guard let cursor = stage.pointee.cursor else { return }
+        block.pointee.end = cursor - OutputBuffer.bytes(block)
+        assert(block.pointee.end <= block.pointee.capacity)
+    }
+
+    private func detach(_ stage: UnsafeMutablePointer<OutputStage>) {
+        if let block = stage.pointee.buffer { stagedCapacity -= block.pointee.capacity }
+        stage.pointee.buffer = nil
+        stage.pointee.cursor = nil
+        stage.pointee.limit = nil
+    }
+
+    /// Appends bytes that are no message.
+    public func write(_ channel: ChannelRef, _ bytes: UnsafeRawBufferPointer, isReply: Bool = false) {
+        guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+        let stage = reserve(channel, bytes.count)
+        guard let cursor = stage.pointee.cursor else { return }
+        memcpy(cursor, base, bytes.count)
+        stage.pointee.cursor = cursor + bytes.count
+        if isReply { stage.pointee.holdsReply = true }
+    }
+
+    public func write(_ channel: ChannelRef, _ text: StaticString, isReply: Bool = false) {
+        write(channel, UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount), isReply: isReply)
+    }
+
+    public func write(_ channel: ChannelRef, _ text: String, isReply: Bool = false) {
+        var text = text
+        text.withUTF8 { write(channel, UnsafeRawBufferPointer($0), isReply: isReply) }
+    }
+
+    // MARK: Flushing
+
+    /// Writes everything that is staged: deliveries first, answers last, so that whoever reads an answer knows that what
+    /// came before it is on its way.
+    func flush() {
+        if dirtyCount > 0 {
+            var replies = 0
+            for position in 0..<dirtyCount {
+                let slot = dirty[position]
+                let stage = stages + Int(slot)
+                if stage.pointee.holdsReply {
+                    dirty[replies] = slot
+                    replies += 1
+                } else {
+                    flush(stage)
+                }
+            }
+            postOutboxes()
+            for position in 0..<replies { flush(stages + Int(dirty[position])) }
+            dirtyCount = 0
+        }
+        postOutboxes()
+    }
+
+    private func flush(_ stage: UnsafeMutablePointer<OutputStage>) {
+        guard let channel = stage.pointee.channel else { return }
+        if stage.pointee.messages > 0 {
+            channel.pointee.messagesOut.wrappingAdd(UInt64(stage.pointee.messages), ordering: .relaxed)
+            channel.pointee.payloadBytesOut.wrappingAdd(UInt64(stage.pointee.payloadBytes), ordering: .relaxed)
+            stage.pointee.messages = 0
+            stage.pointee.payloadBytes = 0
+        }
+        stage.pointee.isDirty = false
+        stage.pointee.holdsReply = false
+        stage.pointee.channel = nil
+        guard let block = stage.pointee.buffer else { return }
+        settle(stage, block)
+        detach(stage)
+        stage.pointee.sizeHint = block.pointee.end > BufferPool.sizes.medium ? Int32(BufferPool.sizes.large) : 0
+        send(channel, block)
+    }
+
+    /// Flushes early: all but `stage`, which stays on the list.
+    private func flushOthers(keeping kept: UnsafeMutablePointer<OutputStage>) {
+        let slot = kept.pointee.channel?.pointee.slot
+        for position in 0..<dirtyCount where dirty[position] != slot {
+            let stage = stages + Int(dirty[position])
+            if !stage.pointee.holdsReply { flush(stage) }
+        }
+        postOutboxes()
+        for position in 0..<dirtyCount where dirty[position] != slot {
+            let stage = stages + Int(dirty[position])
+            if stage.pointee.isDirty { flush(stage) }
+        }
+        dirtyCount = 0
+        if let slot {
+            dirty[0] = slot
+            dirtyCount = 1
+        }
+        postOutboxes()
+    }
+
+    /// Writes what this loop has staged for one channel now.
+    func flushStage(_ channel: ChannelRef) {
+        let stage = stages + Int(channel.pointee.slot)
+        guard stage.pointee.isDirty else { return }
+        if stage.pointee.holdsReply { flushOthers(keeping: stage) }
+        let slot = channel.pointee.slot
+        var kept = 0
+        for position in 0..<dirtyCount where dirty[position] != slot {
+            dirty[kept] = dirty[position]
+            kept += 1
+        }
+        dirtyCount = kept
+        flush(stage)
+    }
+
+    private func postOutboxes() {
+        for target in 0..<outboxes.count {
+            guard let first = outboxes[target].first, let last = outboxes[target].last else { continue }
+            outboxes[target] = Outbox()
+            group.mailboxes[target].post(first: first, last: last)
+        }
+    }
+
+    // MARK: Sending
+
+    /// Writes a block to a channel or passes it to the channel's home loop. Takes the block over.
+    private func send(_ channel: ChannelRef, _ block: OutputBufferRef) {
+        let count = block.pointee.unsent
+        guard count > 0, channel.pointee.isOpen else {
+            pool.recycle(block)
+            return
+        }
+        let isHome = channel.pointee.home == Int32(index)
+        if isHome && channel.pointee.queueHead != nil && deferredFirst == nil {
+            enqueue(channel, block)
+            return
+        }
+        if (isHome || count < EventLoop.handOverBytes) && channel.pointee.blocked.load(ordering: .acquiring) == 0
+            && channel.pointee.tryLock()
+        {
+            // Looked at again under the lock: from now on nobody else can begin to write.
+            if channel.pointee.blocked.load(ordering: .acquiring) == 0 {
+                sendLocked(channel, block, isHome: isHome)
+                return
+            }
+            channel.pointee.unlock()
+        }
+        handOver(channel, block)
+    }
+
+    /// With the write lock held and nothing waiting: writes, and leaves the rest to the home loop. Unlocks.
+    private func sendLocked(_ channel: ChannelRef, _ block: OutputBufferRef, isHome: Bool) {
+        guard channel.pointee.isOpen else {
+            channel.pointee.unlock()
+            pool.recycle(block)
+            return
+        }
+        let failure = writeOut(channel, block)
+        if block.pointee.unsent == 0 || failure != 0 {
+            channel.pointee.unlock()
+            pool.recycle(block)
+            if failure != 0 && isHome { close(channel, .writeError(failure)) }
+            return
+        }
+        let rest = block.pointee.unsent
+        if isHome {
+            // Counted before the lock opens: the queue keeps the others from writing.
+            channel.pointee.blocked.wrappingAdd(1, ordering: .acquiringAndReleasing)
+            channel.pointee.pendingBytes.wrappingAdd(rest, ordering: .relaxed)
+            channel.pointee.unlock()
+            link(channel, block)
+            startWriteDeadline(channel)
+            updateInterest(channel)
+            checkPending(channel)
+        } else {
+            // The rest of a frame goes into the mailbox before anybody else's block can.
+            channel.pointee.blocked.wrappingAdd(1, ordering: .acquiringAndReleasing)
+            channel.pointee.pendingBytes.wrappingAdd(rest, ordering: .relaxed)
+            block.pointee.channel = channel
+            block.pointee.next = nil
+            let mailbox = group.mailboxes[Int(channel.pointee.home)]
+            mailbox.bytes.wrappingAdd(rest, ordering: .relaxed)
+            mailbox.post(first: block, last: block)
+            channel.pointee.unlock()
+        }
+    }
+
+    /// Sends until all is out or the socket is full. Returns an errno for a broken socket, else 0.
+    private func writeOut(_ channel: ChannelRef, _ block: OutputBufferRef) -> Int32 {
+        while block.pointee.unsent > 0 {
+            let sent = Glibc.send(
+                channel.pointee.fd, OutputBuffer.bytes(block) + block.pointee.start, block.pointee.unsent,
+                Int32(MSG_NOSIGNAL))
+            if sent > 0 {
+                block.pointee.start += sent
+                channel.pointee.bytesWritten.wrappingAdd(UInt64(sent), ordering: .relaxed)
+            } else if errno == EAGAIN {
+                return 0
+            } else if errno != EINTR {
+                return errno
+            }
+        }
+        return 0
+    }
+
+    /// Appends a block to this loop's batch for the channel's home loop.
+    private func handOver(_ channel: ChannelRef, _ block: OutputBufferRef) {
+        let fitted = fit(block)
+        fitted.pointee.channel = channel
+        fitted.pointee.next = nil
+        let count = fitted.pointee.unsent
+        let home = Int(channel.pointee.home)
+        channel.pointee.blocked.wrappingAdd(1, ordering: .acquiringAndReleasing)
+        channel.pointee.pendingBytes.wrappingAdd(count, ordering: .relaxed)
+        group.mailboxes[home].bytes.wrappingAdd(count, ordering: .relaxed)
+        if channel.pointee.home == Int32(index) {
+            // Another loop holds the lock: tried again next turn, in order.
+            if let last = deferredLast { last.pointee.next = fitted } else { deferredFirst = fitted }
+            deferredLast = fitted
+            return
+        }
+        if let last = outboxes[home].last { last.pointee.next = fitted } else { outboxes[home].first = fitted }
+        outboxes[home].last = fitted
+    }
+
+    /// A block that will wait should not hold much more memory than it has bytes.
+    private func fit(_ block: OutputBufferRef) -> OutputBufferRef {
+        let count = block.pointee.unsent
+        if block.pointee.capacity <= BufferPool.sizes.small || count * 4 > block.pointee.capacity { return block }
+        let smaller = pool.take(atLeast: count)
+        memcpy(OutputBuffer.bytes(smaller), OutputBuffer.bytes(block) + block.pointee.start, count)
+        smaller.pointee.end = count
+        pool.recycle(block)
+        return smaller
+    }
+
+    // MARK: The home loop's side
+
+    /// Takes over what others posted: tasks run, blocks go to their sockets or queues in the order they came.
+    func takeMail() {
+        guard mailbox.hasContents || deferredFirst != nil else { return }
+        let (blocks, tasks) = mailbox.take()
+        mailPass += 1
+        var next = deferredFirst
+        if let last = deferredLast { last.pointee.next = blocks } else { next = blocks }
+        deferredFirst = nil
+        deferredLast = nil
+        while let block = next {
+            next = block.pointee.next
+            block.pointee.next = nil
+            place(block)
+        }
+        for task in tasks { task(self) }
+    }
+
+    private func place(_ block: OutputBufferRef) {
+        guard let channel = block.pointee.channel else { return }
+        let count = block.pointee.unsent
+        func leave() {
+            channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+        }
+        guard channel.pointee.state.load(ordering: .relaxed) <= Channel.State.flushing else {
+            mailbox.bytes.wrappingSubtract(count, ordering: .relaxed)
+            channel.pointee.pendingBytes.wrappingSubtract(count, ordering: .relaxed)
+            leave()
+            pool.recycle(block)
+            return
+        }
+        if channel.pointee.deferredPass == mailPass {
+            deferAgain(block)
+            return
+        }
+        if channel.pointee.queueHead != nil {
+            mailbox.bytes.wrappingSubtract(count, ordering: .relaxed)
+            // Counted again by `enqueue`.
+            channel.pointee.pendingBytes.wrappingSubtract(count, ordering: .relaxed)
+            enqueue(channel, block)
+            leave()
+            return
+        }
+        // Somebody may still be in the send that began before this block was handed over.
+        guard channel.pointee.tryLock() else {
+            channel.pointee.deferredPass = mailPass
+            deferAgain(block)
+            return
+        }
+        channel.pointee.unlock()
+        mailbox.bytes.wrappingSubtract(count, ordering: .relaxed)
+        let failure = writeOut(channel, block)
+        if failure != 0 {
+            channel.pointee.pendingBytes.wrappingSubtract(count, ordering: .relaxed)
+            leave()
+            pool.recycle(block)
+            close(channel, .writeError(failure))
+            return
+        }
+        let rest = block.pointee.unsent
+        channel.pointee.pendingBytes.wrappingSubtract(count - rest, ordering: .relaxed)
+        if rest == 0 {
+            leave()
+            pool.recycle(block)
+            if channel.pointee.stalledLoops.load(ordering: .relaxed) != 0 { drained(channel) }
+            return
+        }
+        // The count for the mailbox becomes the count for the queue.
+        link(channel, block)
+        startWriteDeadline(channel)
+        updateInterest(channel)
+        checkPending(channel)
+    }
+
+    private func deferAgain(_ block: OutputBufferRef) {
+        block.pointee.next = nil
+        if let last = deferredLast { last.pointee.next = block } else { deferredFirst = block }
+        deferredLast = block
+    }
+
+    /// Appends to a queue that already holds bytes; small blocks are copied together.
+    private func enqueue(_ channel: ChannelRef, _ block: OutputBufferRef) {
+        let count = block.pointee.unsent
+        channel.pointee.pendingBytes.wrappingAdd(count, ordering: .relaxed)
+        if let tail = channel.pointee.queueTail, tail.pointee.capacity - tail.pointee.end >= count {
+            memcpy(
+                OutputBuffer.bytes(tail) + tail.pointee.end, OutputBuffer.bytes(block) + block.pointee.start, count)
+            tail.pointee.end += count
+            pool.recycle(block)
+        } else {
+            link(channel, growTail(block))
+        }
+        checkPending(channel)
+    }
+
+    /// What queues gets room to grow, so that many small pieces end in few blocks.
+    private func growTail(_ block: OutputBufferRef) -> OutputBufferRef {
+        let count = block.pointee.unsent
+        guard block.pointee.capacity <= BufferPool.sizes.medium else { return fit(block) }
+        let larger = pool.take(atLeast: BufferPool.sizes.medium)
+        memcpy(OutputBuffer.bytes(larger), OutputBuffer.bytes(block) + block.pointee.start, count)
+        larger.pointee.end = count
+        pool.recycle(block)
+        return larger
+    }
+
+    private func link(_ channel: ChannelRef, _ block: OutputBufferRef) {
+        block.pointee.next = nil
+        if let tail = channel.pointee.queueTail { tail.pointee.next = block } else { channel.pointee.queueHead = block }
+        channel.pointee.queueTail = block
+    }
+
+    /// The socket can take bytes again.
+    func drainQueue(_ channel: ChannelRef) {
+        while let block = channel.pointee.queueHead {
+            let before = block.pointee.unsent
+            let failure = writeOut(channel, block)
+            channel.pointee.pendingBytes.wrappingSubtract(before - block.pointee.unsent, ordering: .relaxed)
+            if failure != 0 {
+                if channel.pointee.isOpen { close(channel, .writeError(failure)) } else { destroy(channel) }
+                return
+            }
+            if block.pointee.unsent > 0 {
+                drained(channel)
+                return
+            }
+            channel.pointee.queueHead = block.pointee.next
+            if channel.pointee.queueHead == nil { channel.pointee.queueTail = nil }
+            pool.recycle(block)
+        }
+        if let timer = channel.pointee.writeTimer {
+            timers.cancel(timer)
+            channel.pointee.writeTimer = nil
+        }
+        updateInterest(channel)
+        if channel.pointee.state.load(ordering: .relaxed) == Channel.State.flushing {
+            channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+            shutDownWriting(channel)
+            return
+        }
+        channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+        drained(channel)
+    }
+
+    /// Frees a queue whose channel is gone.
+    func dropQueue(_ channel: ChannelRef) {
+        guard channel.pointee.queueHead != nil else { return }
+        while let block = channel.pointee.queueHead {
+            channel.pointee.queueHead = block.pointee.next
+            pool.recycle(block)
+        }
+        channel.pointee.queueTail = nil
+        channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+    }
+
+    // MARK: Slow consumers
+
+    private func checkPending(_ channel: ChannelRef) {
+        if channel.pointee.pendingBytes.load(ordering: .relaxed) > limits.maxPendingBytes {
+            close(channel, .slowConsumerPendingBytes)
+        }
+    }
+
+    /// What waits now must be out when the deadline comes; what joins later does not extend it.
+    private func startWriteDeadline(_ channel: ChannelRef) {
+        guard channel.pointee.writeTimer == nil, limits.writeDeadlineMs > 0 else { return }
+        channel.pointee.writeMark =
+            channel.pointee.bytesWritten.load(ordering: .relaxed)
+            &+ UInt64(max(0, channel.pointee.pendingBytes.load(ordering: .relaxed)))
+        let id = channel.pointee.id
+        channel.pointee.writeTimer = schedule(afterMs: limits.writeDeadlineMs) { [unowned self] in
+            guard let channel = self.channel(id) else { return }
+            channel.pointee.writeTimer = nil
+            guard channel.pointee.queueHead != nil else { return }
+            if channel.pointee.bytesWritten.load(ordering: .relaxed) >= channel.pointee.writeMark {
+                self.startWriteDeadline(channel)
+            } else {
+                self.close(channel, .slowConsumerWriteDeadline)
+            }
+        }
+    }
+
+    // MARK: Stalled producers
+
+    private func isCongested(_ target: ChannelRef) -> Bool {
+        target.pointee.pendingBytes.load(ordering: .relaxed) > limits.stallBytes
+            || group.mailboxes[Int(target.pointee.home)].bytes.load(ordering: .relaxed) > EventLoop.mailboxBytesMax
+    }
+
+    /// Stops reading `reader` for a while if something that was staged since the last call went to a channel that has
+    /// much unsent already.
+    @inline(__always)
+    public func stallIfCongested(_ reader: ChannelRef) {
+        guard let target = congested else { return }
+        congested = nil
+        stall(reader, for: target)
+    }
+
+    /// Stops reading `reader` until `target` has drained to half or `stallMs` have passed.
+    private func stall(_ reader: ChannelRef, for target: ChannelRef) {
+        guard limits.stallsProducers, reader.pointee.home == Int32(index), reader.pointee.readPauses == 0, reader != target
+        else { return }
+        if target.pointee.stuck.load(ordering: .relaxed)
+            && target.pointee.pendingBytes.load(ordering: .relaxed) < limits.maxPendingBytes / 4 * 3
+        {
+            return
+        }
+        target.pointee.pins.wrappingAdd(1, ordering: .relaxed)
+        target.pointee.stalledLoops.bitwiseOr(1 << UInt64(index & 63), ordering: .sequentiallyConsistent)
+        stalls.append(
+            Stall(
+                reader: reader.pointee.id, target: target, deadlineNs: turnStartNs &+ .ms(limits.stallMs),
+                writtenBefore: target.pointee.bytesWritten.load(ordering: .relaxed)))
+        pauseReading(reader)
+    }
+
+    /// Ends the stalls whose target has drained, is gone, or had its time.
+    func reviewStalls() {
+        guard !stalls.isEmpty else { return }
+        let now = Clock.monotonicNs()
+        var ended: [Stall] = []
+        stalls.removeAll { stall in
+            let target = stall.target
+            let isOver =
+                now >= stall.deadlineNs || !target.pointee.isOpen
+                || target.pointee.pendingBytes.load(ordering: .relaxed) <= limits.stallBytes / 2
+            if isOver { ended.append(stall) }
+            return isOver
+        }
+        for stall in ended {
+            let target = stall.target
+            if now >= stall.deadlineNs
+                && target.pointee.bytesWritten.load(ordering: .relaxed) == stall.writtenBefore
+            {
+                target.pointee.stuck.store(true, ordering: .relaxed)
+            }
+            target.pointee.pins.wrappingSubtract(1, ordering: .releasing)
+            if let reader = channel(stall.reader) { resumeReading(reader) }
+        }
+    }
+
+    /// A target has got rid of bytes: lets those who wait for it look again.
+    private func drained(_ channel: ChannelRef) {
+        if channel.pointee.stuck.load(ordering: .relaxed) { channel.pointee.stuck.store(false, ordering: .relaxed) }
+        guard channel.pointee.stalledLoops.load(ordering: .relaxed) != 0,
+            channel.pointee.pendingBytes.load(ordering: .relaxed) <= limits.stallBytes / 2
+        else { return }
+        wakeStalledLoops(channel)
+    }
+
+    func wakeStalledLoops(_ channel: ChannelRef) {
+        var mask = channel.pointee.stalledLoops.exchange(0, ordering: .sequentiallyConsistent)
+        while mask != 0 {
+            let bit = mask.trailingZeroBitCount
+            mask &= mask - 1
+            var target = bit
+            while target < group.count {
+                if target != index { group.mailboxes[target].wake() }
+                target += 64
+            }
+        }
+    }
+}
