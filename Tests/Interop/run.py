@@ -23,6 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "Harness")]
 
 import broker  # noqa: E402
+import expected_failures  # noqa: E402
 import nats  # noqa: E402
 
 SLOW = float(os.environ.get("INTEROP_SLOW", "1"))
@@ -62,6 +63,12 @@ class Tools:
         self.clients.append(client)
         return client
 
+    async def flush(self, client):
+        """Returns when the broker has handled what the client sent. nats-py writes its PING ahead of what is still in
+        its buffer, so that only the second PONG says so."""
+        await client.flush(timeout=self.seconds(10))
+        await client.flush(timeout=self.seconds(10))
+
     async def libnats(self, action, server, *args):
         """Starts the C client; one that subscribes is ready when this returns."""
         url = server if isinstance(server, str) else server.url
@@ -86,7 +93,8 @@ class Tools:
         """Waits until `condition()` holds."""
         deadline = time.monotonic() + self.seconds(seconds)
         while not condition():
-            assert time.monotonic() < deadline, f"not within {self.seconds(seconds)} s: {what}"
+            if time.monotonic() >= deadline:
+                raise AssertionError(f"not within {self.seconds(seconds)} s: {what() if callable(what) else what}")
             await asyncio.sleep(0.005)
 
     async def end(self):
@@ -141,14 +149,18 @@ def main():
         sys.exit(f"interop: no broker at {broker.executable()}; run `make build` first")
     subprocess.run([os.path.join(broker.REPO, "scripts", "build_c.sh")], check=True)
     begun, passed, failed = time.monotonic(), 0, []
+    expected = {} if broker.executable() == broker.PEER else expected_failures.read("interop")
     for name, function in tests(options.only):
         test_begun = time.monotonic()
         why = asyncio.run(run_one(function))
         if time.monotonic() - test_begun > 10:
             print(f"{name} took {time.monotonic() - test_begun:.0f} s")
-        if why is None:
+        if why is None and name in expected:
+            failed.append(name)
+            print(f"--- PASSES but is on expected-failures.txt: {name}")
+        elif why is None:
             passed += 1
-        else:
+        elif name not in expected:
             failed.append(name)
             print(f"\n--- FAILED {name}   (alone: make interop ONLY={name})\n{why}")
     print(f"{options.label} took {time.monotonic() - begun:.0f} s")
