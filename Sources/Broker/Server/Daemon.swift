@@ -1,10 +1,14 @@
 // The broker as a system service: listeners, signals, pid and ports files, lame duck mode. Lives on loop 0.
 
+import CLinux
 import Glibc
 import Reactor
 
 /// Kept alive by what it registers on the loop.
 final class Daemon {
+    /// When the start is over and its code is not needed any more.
+    private static let settledMs = 300
+
     private let broker: Broker
     private let loop: EventLoop
     private let signals: SignalSource
@@ -57,6 +61,7 @@ final class Daemon {
         }
         clients.start { [broker] socket in broker.admit(socket) }
         broker.log.info("Server is ready")
+        loop.schedule(afterMs: Daemon.settledMs) { clinux_release_startup_pages() }
     }
 
     private func handle(_ signal: Int32) {

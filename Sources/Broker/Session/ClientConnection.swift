@@ -26,7 +26,7 @@ final class ClientConnection: ChannelHandler {
     let subscriber: Subscriber
 
     private(set) var phase: Phase
-    private(set) var options = ConnectOptions()
+    private(set) var options = SessionOptions()
     private(set) var account: Account?
     private var authorization = Authorization(.anonymous)
     private var nonce: [UInt8] = []
@@ -284,14 +284,16 @@ final class ClientConnection: ChannelHandler {
     // MARK: CONNECT
 
     private func connect(_ text: ByteView) {
+        var connect = options.asConnect
         do {
-            try options.apply(text)
+            try connect.apply(text)
         } catch {
             broker.log.debug("\(self.label) - CONNECT refused: \(error)")
             close(.parseError)
             return
         }
-        switch settings.authenticator.authenticate(options, nonce: nonce) {
+        options = SessionOptions(connect)
+        switch settings.authenticator.authenticate(connect, nonce: nonce) {
         case .accepted(let identity):
             admit(identity)
         case .rejected:
@@ -331,13 +333,8 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func finishConnect() {
-        switch options.refusal {
-        case .authorizationViolation: return close(.authenticationFailure)
-        case .invalidProtocol: return close(.badClientProtocolVersion)
-        case .noRespondersNeedHeaders: return close(.noRespondersRequiresHeaders)
-        case nil: break
-        }
-        if options.noResponders && !settings.headers { return close(.noRespondersRequiresHeaders) }
+        if options.protocol > 1 { return close(.badClientProtocolVersion) }
+        if options.noResponders && !(options.headers && settings.headers) { return close(.noRespondersRequiresHeaders) }
         publishCache?.pointee.forget()
         // Subscriptions carry copies of what CONNECT said: those that came before it are made anew.
         for subscription in subscriptions.all { renew(subscription) }
@@ -632,7 +629,7 @@ final class ClientConnection: ChannelHandler {
         guard phase != .closed else { return }
         if let error = reason.error { reply("-ERR '\(error)'\r\n") }
         if case .authenticationFailure = reason {
-            broker.log.error("\(label) - authentication error - User \"\(options.user)\"")
+            broker.log.error("\(label) - authentication error")
         }
         end(reason)
         loop.close(channel, .requested, linger: true)
