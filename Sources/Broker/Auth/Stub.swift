@@ -14,6 +14,8 @@ struct ConnectOptions: Sendable {
         noResponders = v["no_responders"]?.bool ?? false
         protocolVersion = v["protocol"]?.int ?? 0
         name = v["name"]?.string ?? ""
+        lang = v["lang"]?.string ?? ""
+        version = v["version"]?.string ?? ""
     }
 }
 struct Identity: Sendable { var accountName = "$G"; var permissions: Permissions?; var displayName: String? }
