@@ -393,6 +393,10 @@ def test_configuration(tmp_path):
         config = CONFIG.format(base="nats", directory=directory, name="tester")
         server = Server(os.path.abspath(binary) if os.sep in binary else binary, directory, config)
         try:
+            for _ in range(500):
+                if list(directory.glob("*.ports")):
+                    break
+                time.sleep(0.01)
             ports = json.loads(next(directory.glob("*.ports")).read_text())
             assert ports["monitoring"] == [f"http://127.0.0.1:{server.http_port}"]
             assert server.request("GET", "/varz")[0] == 404 and server.request("GET", "/nats/")[0] == 404
