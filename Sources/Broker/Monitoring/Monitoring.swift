@@ -55,11 +55,13 @@ final class Monitoring {
 
     private func serve(_ request: HTTPRequest, _ responder: HTTPResponder) {
         guard request.method == "GET" || request.method == "HEAD" else {
-            responder.answer(.text(.methodNotAllowed, "405 method not allowed\n", headers: [HTTPField("Allow", "GET, HEAD")]))
+            responder.answer(
+                .text(.methodNotAllowed, "405 method not allowed\n", headers: [HTTPField("Allow", "GET, HEAD")]))
             return
         }
         if let clean = Monitoring.cleaned(request.path) {
-            responder.answer(HTTPResponse(.temporaryRedirect, headers: [HTTPField("Location", Monitoring.location(clean, request.query))]))
+            let location = Monitoring.location(clean, request.query)
+            responder.answer(HTTPResponse(.temporaryRedirect, headers: [HTTPField("Location", location)]))
             return
         }
         guard let name = pageName(request.path) else {

@@ -32,7 +32,7 @@ enum VarzPage {
         json.member("ping_max", options.pingsOutMax)
         json.member("http_host", monitor?.host ?? "")
         json.member("http_port", monitor?.port ?? 0)
-        json.member("http_base_path", call.basePath)
+        json.member("http_base_path", options.monitorBasePath)
         json.member("https_port", 0)
         json.member("auth_timeout", seconds(options.authTimeoutMs))
         json.member("max_control_line", options.maxControlLineBytes)

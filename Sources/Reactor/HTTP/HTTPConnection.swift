@@ -5,8 +5,6 @@
 // One request is worked on at a time, which keeps pipelined answers in order. Meanwhile nothing is read: what the client
 // sends waits in the socket, and in at most 64 KiB of the channel's memory.
 
-import Glibc
-
 final class HTTPConnection: ChannelHandler {
     private enum Phase: Equatable {
         case reading
