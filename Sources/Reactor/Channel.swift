@@ -72,6 +72,9 @@ public struct Channel: ~Copyable {
         static let closed: UInt32 = 3
     }
 
+    // Home loop only. It comes first because the thread sanitizer takes a change of any field in place for one of the first.
+    var handler: (any ChannelHandler)?
+
     // Any loop, never changed.
     public let fd: Int32
     public let slot: Int32
@@ -101,7 +104,6 @@ public struct Channel: ~Copyable {
     var isTorn = false
 
     // Home loop only.
-    var handler: (any ChannelHandler)?
     var interest: UInt32 = 0
     var readPauses: UInt8 = 0
     /// Stuck: it made no progress during a whole stall. Producers are not stalled for it until it moves again.

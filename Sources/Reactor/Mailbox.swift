@@ -16,6 +16,7 @@ public final class Mailbox: Sendable {
     }
 
     private let contents = Mutex(Contents())
+    private let order = VisibleOrder()
     /// True from a post until the loop takes the contents.
     private let filled = Atomic<Bool>(false)
     private let asleep = Atomic<Bool>(false)
@@ -32,7 +33,10 @@ public final class Mailbox: Sendable {
 
     /// Runs `task` on the loop, in the order of posting.
     public func post(_ task: @escaping Task) {
-        contents.withLock { $0.tasks.append(task) }
+        contents.withLock {
+            $0.tasks.append(task)
+            order.pass()
+        }
         announce()
     }
 
@@ -40,12 +44,14 @@ public final class Mailbox: Sendable {
     func post(first: OutputBufferRef, last: OutputBufferRef) {
         let head = UInt(bitPattern: first), tail = UInt(bitPattern: last)
         contents.withLock { box in
+            order.pass()
             if let previous = OutputBufferRef(bitPattern: box.lastBlock) {
                 previous.pointee.next = OutputBufferRef(bitPattern: head)
             } else {
                 box.firstBlock = head
             }
             box.lastBlock = tail
+            order.pass()
         }
         announce()
     }
@@ -87,6 +93,7 @@ public final class Mailbox: Sendable {
         filled.store(false, ordering: .sequentiallyConsistent)
         let taken = contents.withLock { box in
             let taken = box
+            order.pass()
             box.firstBlock = 0
             box.lastBlock = 0
             box.tasks = []

@@ -121,9 +121,14 @@ struct BufferPool {
 final class BufferShelf: Sendable {
     private static let kept = 16
     private let blocks = Mutex<[UInt]>([])
+    private let order = VisibleOrder()
 
     func take() -> OutputBufferRef? {
-        blocks.withLock { $0.popLast() }.flatMap { OutputBufferRef(bitPattern: $0) }
+        let address = blocks.withLock { list in
+            order.pass()
+            return list.popLast()
+        }
+        return address.flatMap { OutputBufferRef(bitPattern: $0) }
     }
 
     func put(_ block: OutputBufferRef) {
@@ -131,6 +136,7 @@ final class BufferShelf: Sendable {
         let kept = blocks.withLock { list in
             guard list.count < BufferShelf.kept else { return false }
             list.append(address)
+            order.pass()
             return true
         }
         if !kept { free(block) }

@@ -137,6 +137,12 @@ final class RawClient: @unchecked Sendable {
         }
     }
 
+    /// Waits for a PING of the server and answers it.
+    func awaitPing() throws {
+        while try readLine() != "PING" {}
+        try send("PONG\r\n")
+    }
+
     /// Everything until the server closes.
     func rest() throws -> [ServerOperation] {
         var seen: [ServerOperation] = []
@@ -193,4 +199,13 @@ func together(_ bodies: [@Sendable () throws -> Void]) throws {
     }
     for thread in threads { pthread_join(thread, nil) }
     if let first = results.first { throw first }
+}
+
+/// Waits until something has become true; false if it has not within 20 seconds.
+func eventually(_ condition: () -> Bool) -> Bool {
+    for _ in 0..<40_000 {
+        if condition() { return true }
+        usleep(500)
+    }
+    return false
 }

@@ -40,6 +40,17 @@ final class TestBroker: Sendable {
 
     func stop() { broker.stop() }
 
+    /// Asks each loop's router something and waits for the answers.
+    func onEveryLoop<T: Sendable>(_ body: @escaping @Sendable (Router) -> T) -> [T] {
+        let answers = Answers<T>()
+        broker.everyLoop { router in answers.values.withLock { $0.append(body(router)) } }
+        while true {
+            let got = answers.values.withLock { $0 }
+            if got.count == broker.group.count { return got }
+            usleep(200)
+        }
+    }
+
     /// A connected client that has read its INFO.
     func connect() throws -> RawClient { try RawClient(port: port) }
 
@@ -50,6 +61,10 @@ final class TestBroker: Sendable {
             if client.clientID % broker.group.count == loop { return client }
         }
     }
+}
+
+private final class Answers<T: Sendable>: Sendable {
+    let values = Mutex<[T]>([])
 }
 
 private final class Box: Sendable {
