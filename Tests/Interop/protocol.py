@@ -272,7 +272,7 @@ def shares(scripts):
 
 def tell(script, wanted, got, died):
     """Prints how the two answers to a script differ."""
-    print(f"\n--- DIFFERS {script.name}   (alone: make protocol ONLY='{script.name}')")
+    print(f"\n--- DIFFERS {script.name}   (alone: .venv/bin/python Tests/Interop/protocol.py --only '{script.name}')")
     for step in script.steps[:12]:
         data = step.data if isinstance(step.data, bytes) else str(step.data).encode()
         print(f"    {step.connection} {step.action} {show(data[:200])}{'...' if len(data) > 200 else ''}")

@@ -97,6 +97,7 @@ SCRIPTS = []
 
 
 def script(name, *steps, connect=QUIET, **more):
+    name = name.replace("b'", "").replace("'", "")  # so that a shell takes it in quotes
     parts = [step if isinstance(step, Step) else Step("a", step) for step in steps]
     SCRIPTS.append(Script(name, parts, connect=connect, **more))
 

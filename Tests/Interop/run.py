@@ -31,6 +31,12 @@ TEST_SECONDS = 40.0
 LIBNATS = os.path.join(broker.REPO, ".venv", "bin", "libnats_client")
 
 
+def last_words(log):
+    """The end of a broker's log; from the report on when a sanitizer made one, or the runtime said why it stopped."""
+    starts = [log.find(mark) for mark in ("WARNING: ThreadSanitizer", "ERROR: AddressSanitizer", "Fatal error") if mark in log]
+    return log[min(starts):][:6000] if starts else log[-1500:]
+
+
 class Tools:
     """What a test needs: brokers, nats-py connections, libnats programs; all ended when the test is over."""
 
@@ -107,7 +113,7 @@ class Tools:
             if program.returncode is None:
                 program.kill()
                 await program.wait()
-        logs = "\n".join(f"[{server.pid}] {server.log[-1500:]}" for server in broker.running)
+        logs = "\n".join(f"[{server.pid}] {last_words(server.log)}" for server in broker.running)
         codes = [server.process.poll() for server in broker.running]
         await asyncio.to_thread(broker.end_all)
         self.folder.cleanup()
@@ -127,8 +133,8 @@ async def run_one(function):
     except Exception:
         why = traceback.format_exc(limit=-4)
     logs, codes = await tools.end()
-    if codes and why is None:
-        why = f"a broker ended by itself, exit codes {codes}"
+    if codes:
+        why = f"a broker ended by itself, exit codes {codes}\n{why or ''}"
     return why and f"{why}\nthe broker's log:\n{logs}"
 
 
