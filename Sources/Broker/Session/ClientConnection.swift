@@ -47,7 +47,6 @@ final class ClientConnection: ChannelHandler {
     private(set) var roundTripNs: UInt64 = 0
     private var pingsOut = 0
     private var pingSentNs: UInt64 = 0
-    private var pingTimer: TimerID?
     private var authTimer: TimerID?
 
     init(router: Router, channel: ChannelRef, clientID: UInt64, address: SocketAddress) {
@@ -101,7 +100,7 @@ final class ClientConnection: ChannelHandler {
         }
         guard phase != .closed else { return }
         let first = min(2_000, settings.pingIntervalMs)
-        schedulePing(afterMs: first)
+        router.schedulePing(clientID, afterMs: first)
         broker.log.debug("\(self.label) - Client connection created")
     }
 
@@ -543,14 +542,9 @@ final class ClientConnection: ChannelHandler {
         pingsOut = 0
     }
 
-    private func schedulePing(afterMs delayMs: Int) {
-        // Writing the last PING may have found the socket broken.
-        guard phase != .closed else { return }
-        pingTimer = loop.schedule(afterMs: delayMs) { [unowned self] in self.pingTimerFired() }
-    }
-
     /// Sends a PING unless the client was heard of lately, and gives up on one that does not answer.
-    private func pingTimerFired() {
+    func pingIsDue() {
+        guard phase != .closed else { return }
         let interval = UInt64.ms(settings.pingIntervalMs)
         let idle = loop.turnStartNs &- min(lastActivityNs, loop.turnStartNs)
         if hasConnected || idle >= interval {
@@ -565,7 +559,7 @@ final class ClientConnection: ChannelHandler {
                 loop.write(channel, "PING\r\n")
             }
         }
-        schedulePing(afterMs: settings.pingIntervalMs)
+        router.schedulePing(clientID, afterMs: settings.pingIntervalMs)
     }
 
     // MARK: Reload
@@ -663,7 +657,6 @@ final class ClientConnection: ChannelHandler {
         snapshot.reason = reason.text
         phase = .closed
         leaveAccount()
-        if let pingTimer { loop.cancel(pingTimer) }
         if let authTimer { loop.cancel(authTimer) }
         router.closedConnections.append(snapshot, capacity: broker.closedConnectionsMax)
         router.connections[clientID] = nil
