@@ -13,6 +13,12 @@ public protocol ChannelHandler: AnyObject {
     /// The channel is closing: no call to `received` follows. Other loops may still hold references to the handler's
     /// shared state until their turn ends.
     func closed(_ reason: CloseReason)
+    /// What had to wait for the socket has all been sent.
+    func queueDrained()
+}
+
+extension ChannelHandler {
+    public func queueDrained() {}
 }
 
 /// How much of the bytes a handler used.

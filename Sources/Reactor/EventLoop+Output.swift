@@ -170,6 +170,8 @@ extension EventLoop {
         if stage.pointee.messages > 0 {
             channel.pointee.messagesOut.wrappingAdd(UInt64(stage.pointee.messages), ordering: .relaxed)
             channel.pointee.payloadBytesOut.wrappingAdd(UInt64(stage.pointee.payloadBytes), ordering: .relaxed)
+            messagesOut &+= UInt64(stage.pointee.messages)
+            payloadBytesOut &+= UInt64(stage.pointee.payloadBytes)
             stage.pointee.messages = 0
             stage.pointee.payloadBytes = 0
         }
@@ -497,6 +499,7 @@ extension EventLoop {
         channel.pointee.blocked.wrappingSubtract(1, ordering: .acquiringAndReleasing)
         finishFlushing(channel)
         drained(channel)
+        if channel.pointee.isOpen { channel.pointee.handler?.queueDrained() }
     }
 
     /// Frees a queue whose channel is gone.
@@ -568,6 +571,7 @@ extension EventLoop {
             Stall(
                 reader: reader.pointee.id, target: target, deadlineNs: turnStartNs &+ .ms(limits.stallMs),
                 writtenBefore: target.pointee.bytesWritten.load(ordering: .relaxed)))
+        stallsTotal &+= 1
         pauseReading(reader)
     }
 

@@ -39,6 +39,11 @@ public final class EventLoop {
     /// Runs at the end of each turn, before the flush.
     public var turnEnded: (() -> Void)?
     public private(set) var turnStartNs: UInt64 = 0
+    /// Messages and payload bytes that this loop has staged for whomever, counted at each flush.
+    public internal(set) var messagesOut: UInt64 = 0
+    public internal(set) var payloadBytesOut: UInt64 = 0
+    /// How often a connection was not read for a while because its target had much unsent.
+    public internal(set) var stallsTotal: UInt64 = 0
 
     // Output, see EventLoop+Output.swift.
     public let stages: UnsafeMutablePointer<OutputStage>

@@ -2,65 +2,60 @@
 
 /// Decides when a loop may pause for some microseconds so that the next turn finds many small reads instead of one.
 ///
-/// As network cards moderate interrupts. Only for streams: every channel read in the turn must have sent several times
-/// in a row without having been sent anything, so nobody who waits for an answer waits longer; and turns must follow
-/// each other so fast that the pause is short beside the gain. Ends as soon as pausing gathers nothing.
+/// As network cards moderate interrupts. Only for streams: every channel that was read within the last window must have
+/// sent several times in a row without having been sent anything, so nobody who waits for an answer waits longer. And
+/// only when so much comes in that a pause gathers several reads.
 struct Moderation {
     /// A channel counts as streaming after this many reads without a write to it.
     static let unansweredReadsMin: UInt8 = 4
     /// Reads larger than this are batches already.
     static let smallReadBytes = 2_048
-    static let pauseNs: UInt64 = 40_000
-    /// Turns at least this frequent are worth moderating.
-    private static let hotIntervalNs: UInt64 = 20_000
-    private static let hotTurnsMin = 16
+    static let pauseNs: UInt64 = 50_000
+    private static let windowNs: UInt64 = 1_000_000
+    /// Reads of the usual size per window from which on pausing pays: about four per pause.
+    private static let readsPerWindowMin = 80
 
-    private var previousTurnNs: UInt64 = 0
-    private var hotTurns = 0
     private var isPausing = false
-    /// Bytes per turn before pausing began, as a moving average.
-    private var usualBytes = 0
+    private var windowStartNs: UInt64 = 0
+    /// Bytes of one read while not pausing, as a moving average: what one message per write comes to.
+    private var usualReadBytes = 64
 
-    // Of the current turn.
+    // Of the current window.
     private var reads = 0
     private var bytes = 0
+    private var largest = 0
     private var allStream = true
+    private var hasRead = false
 
     @inline(__always)
     mutating func noteRead(_ count: Int, unansweredReads: UInt8) {
         reads &+= 1
         bytes &+= count
-        if unansweredReads < Moderation.unansweredReadsMin || count > Moderation.smallReadBytes { allStream = false }
+        hasRead = true
+        if unansweredReads < Moderation.unansweredReadsMin { allStream = false }
+        if count > largest { largest = count }
     }
 
     /// Called at the end of a turn that began at `nowNs`: whether to pause before the next.
     @inline(__always)
     mutating func endTurn(_ nowNs: UInt64) -> Bool {
-        defer {
-            previousTurnNs = nowNs
-            reads = 0
-            bytes = 0
-            allStream = true
-        }
-        guard reads > 0 else { return false }
-        guard allStream else {
-            hotTurns = 0
-            isPausing = false
-            return false
-        }
-        if isPausing {
-            if bytes >= 2 * usualBytes { return true }
-            isPausing = false
-            hotTurns = 0
-            return false
-        }
-        if nowNs &- previousTurnNs > Moderation.hotIntervalNs {
-            hotTurns = 0
-            return false
-        }
-        usualBytes = hotTurns == 0 ? bytes : (usualBytes * 7 + bytes) / 8
-        hotTurns += 1
-        isPausing = hotTurns >= Moderation.hotTurnsMin
-        return isPausing
+        if nowNs &- windowStartNs >= Moderation.windowNs { endWindow(nowNs) }
+        defer { hasRead = false }
+        return isPausing && allStream && hasRead
+    }
+
+    private mutating func endWindow(_ nowNs: UInt64) {
+        if reads > 0 && !isPausing { usualReadBytes = max(16, (usualReadBytes * 3 + bytes / reads) / 4) }
+        let windows = max(1, Int(clamping: (nowNs &- windowStartNs) / Moderation.windowNs))
+        // While pausing, reads are expected to be large: it is their number without pauses that counts.
+        let wouldBeReads = bytes / usualReadBytes / windows
+        isPausing =
+            allStream && wouldBeReads >= Moderation.readsPerWindowMin
+            && (isPausing || largest <= Moderation.smallReadBytes)
+        windowStartNs = nowNs
+        reads = 0
+        bytes = 0
+        largest = 0
+        allStream = true
     }
 }

@@ -55,6 +55,7 @@ accounts {
   D { users: [ { user: d, password: d } ] }
 }
 """,
+    "isolated": "accounts { A { users: [ { user: a, password: a } ] }, D { users: [ { user: d, password: d } ] } }\n",
     "two_connections": "max_connections: 2\n",
     "mappings": "mappings: { old.subject: new.subject, \"in.*.*\": \"out.$2.$1\", \"w.*\": \"wild.{{wildcard(1)}}.x\" }\n",
     "pings": "ping_interval: \"150ms\"\nping_max: 1\n",
@@ -96,6 +97,7 @@ SCRIPTS = []
 
 
 def script(name, *steps, connect=QUIET, **more):
+    name = name.replace("b'", "").replace("'", "")  # so that a shell takes it in quotes
     parts = [step if isinstance(step, Step) else Step("a", step) for step in steps]
     SCRIPTS.append(Script(name, parts, connect=connect, **more))
 
@@ -457,8 +459,12 @@ def authorizing():
 
 def accounts():
     who = {name: opts(user=name, **{"pass": name}, protocol=1) for name in "abcd"}
-    script("accounts: isolated", a(b"SUB > 1\r\n"), b(b"SUB > 1\r\nPUB own 1\r\nx\r\n"), a(b"PUB own 1\r\ny\r\n"), config="accounts",
-           connects={"a": who["a"], "b": who["d"]})
+    script("accounts: isolated", a(b"SUB > 1\r\n"), b(b"SUB > 1\r\nPUB own 1\r\nx\r\n"), a(b"PUB own 1\r\ny\r\n"),
+           config="isolated", connects={"a": who["a"], "b": who["d"]})
+    script("accounts: isolated queue groups", a(b"SUB own q 1\r\n"), b(b"SUB own q 1\r\nPUB own 1\r\nx\r\n"),
+           config="isolated", connects={"a": who["a"], "b": who["d"]})
+    script("accounts: isolated, no responders", a(b"SUB own 1\r\n"), b(b"SUB in.i 1\r\nPUB own in.i 1\r\nx\r\n"),
+           config="isolated", connects={"a": who["a"], "b": who["d"]})
     script("accounts: stream import", b(b"SUB pub.x 1\r\n"), a(b"PUB pub.x 1\r\nx\r\nPUB pub.y 1\r\ny\r\n"), config="accounts",
            connects=who)
     script("accounts: stream import, wildcard", b(b"SUB pub.> 1\r\nSUB > 2\r\n"), a(b"PUB pub.x 1\r\nx\r\n"), config="accounts",
@@ -476,8 +482,8 @@ def accounts():
            config="accounts", connects=who, masks=reply)
     script("accounts: service import, no responders", b(b"SUB in.n 5\r\nPUB svc.echo in.n 2\r\nhi\r\n"), config="accounts",
            connects=who, masks=reply)
-    script("accounts: wrong account's password", b"PING\r\n", config="accounts", connect=opts(user="a", **{"pass": "b"}))
-    script("accounts: no credentials", b"PING\r\n", config="accounts")
+    script("accounts: wrong account's password", b"PING\r\n", config="isolated", connect=opts(user="a", **{"pass": "d"}))
+    script("accounts: no credentials", b"PING\r\n", config="isolated")
 
 
 def timing():

@@ -23,11 +23,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "Harness")]
 
 import broker  # noqa: E402
+import expected_failures  # noqa: E402
 import nats  # noqa: E402
 
 SLOW = float(os.environ.get("INTEROP_SLOW", "1"))
 TEST_SECONDS = 40.0
 LIBNATS = os.path.join(broker.REPO, ".venv", "bin", "libnats_client")
+
+
+def last_words(log):
+    """The end of a broker's log; from the report on when a sanitizer made one, or the runtime said why it stopped."""
+    starts = [log.find(mark) for mark in ("WARNING: ThreadSanitizer", "ERROR: AddressSanitizer", "Fatal error") if mark in log]
+    return log[min(starts):][:6000] if starts else log[-1500:]
 
 
 class Tools:
@@ -62,6 +69,12 @@ class Tools:
         self.clients.append(client)
         return client
 
+    async def flush(self, client):
+        """Returns when the broker has handled what the client sent. nats-py writes its PING ahead of what is still in
+        its buffer, so that only the second PONG says so."""
+        await client.flush(timeout=self.seconds(10))
+        await client.flush(timeout=self.seconds(10))
+
     async def libnats(self, action, server, *args):
         """Starts the C client; one that subscribes is ready when this returns."""
         url = server if isinstance(server, str) else server.url
@@ -86,7 +99,8 @@ class Tools:
         """Waits until `condition()` holds."""
         deadline = time.monotonic() + self.seconds(seconds)
         while not condition():
-            assert time.monotonic() < deadline, f"not within {self.seconds(seconds)} s: {what}"
+            if time.monotonic() >= deadline:
+                raise AssertionError(f"not within {self.seconds(seconds)} s: {what() if callable(what) else what}")
             await asyncio.sleep(0.005)
 
     async def end(self):
@@ -99,7 +113,7 @@ class Tools:
             if program.returncode is None:
                 program.kill()
                 await program.wait()
-        logs = "\n".join(f"[{server.pid}] {server.log[-1500:]}" for server in broker.running)
+        logs = "\n".join(f"[{server.pid}] {last_words(server.log)}" for server in broker.running)
         codes = [server.process.poll() for server in broker.running]
         await asyncio.to_thread(broker.end_all)
         self.folder.cleanup()
@@ -119,8 +133,8 @@ async def run_one(function):
     except Exception:
         why = traceback.format_exc(limit=-4)
     logs, codes = await tools.end()
-    if codes and why is None:
-        why = f"a broker ended by itself, exit codes {codes}"
+    if codes:
+        why = f"a broker ended by itself, exit codes {codes}\n{why or ''}"
     return why and f"{why}\nthe broker's log:\n{logs}"
 
 
@@ -141,14 +155,18 @@ def main():
         sys.exit(f"interop: no broker at {broker.executable()}; run `make build` first")
     subprocess.run([os.path.join(broker.REPO, "scripts", "build_c.sh")], check=True)
     begun, passed, failed = time.monotonic(), 0, []
+    expected = {} if broker.executable() == broker.PEER else expected_failures.read("interop")
     for name, function in tests(options.only):
         test_begun = time.monotonic()
         why = asyncio.run(run_one(function))
         if time.monotonic() - test_begun > 10:
             print(f"{name} took {time.monotonic() - test_begun:.0f} s")
-        if why is None:
+        if why is None and name in expected:
+            failed.append(name)
+            print(f"--- PASSES but is on expected-failures.txt: {name}")
+        elif why is None:
             passed += 1
-        else:
+        elif name not in expected:
             failed.append(name)
             print(f"\n--- FAILED {name}   (alone: make interop ONLY={name})\n{why}")
     print(f"{options.label} took {time.monotonic() - begun:.0f} s")

@@ -32,14 +32,14 @@ async def test_reconnects_after_kill(t):
         got.append(message.data)
 
     await client.subscribe("again", cb=add)
-    await client.flush()
+    await t.flush(client)
     port = server.port
     await asyncio.to_thread(server.kill)
     assert await t.line(stay) == "disconnected"
     again = await t.broker(port=port)
     await asyncio.wait_for(back.wait(), t.seconds(10))
     assert await t.line(stay) == "reconnected"
-    await client.flush()
+    await t.flush(client)
     publisher = await t.connect(again)
     await publisher.publish("again", b"x")
     await t.until(lambda: got == [b"x"], "a message over the new connection")
@@ -73,14 +73,14 @@ async def test_slow_consumer_is_cut_and_others_are_not(t):
         keeps_up.append(len(message.data))
 
     await fast.subscribe("flood", cb=add, pending_msgs_limit=-1, pending_bytes_limit=-1)
-    await fast.flush()
+    await t.flush(fast)
     sent = 0
     while not any("Slow Consumer" in line for line in server.lines):
         assert sent < 1000, "100 MB sent and the slow consumer is still there"
         for _ in range(5):
             await publisher.publish("flood", b"x" * 100_000)
             sent += 1
-        await publisher.flush(timeout=t.seconds(10))
+        await t.flush(publisher)
     await t.until(lambda: len(keeps_up) == sent, "the fast subscriber has all", 10)
     try:
         while await asyncio.to_thread(slow.recv, 1 << 20):

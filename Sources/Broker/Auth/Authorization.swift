@@ -9,7 +9,7 @@ import Wire
 /// Without permissions, the default, each question is a nil check and a look at the first byte.
 public struct Authorization: Sendable {
     public let identity: Identity
-    private let permissions: Permissions?
+    private var permissions: Permissions? { identity.permissions }
     private var responsePermits: SharedPermits?
 
     /// Given by deliveries on any loop, used on the connection's own.
@@ -24,7 +24,6 @@ public struct Authorization: Sendable {
 
     public init(_ identity: Identity) {
         self.identity = identity
-        permissions = identity.permissions
         responsePermits = identity.permissions?.responses.map { SharedPermits($0) }
     }
 

@@ -1,7 +1,8 @@
 // Who a connection is, once it has been let in.
 
-/// The outcome of a login: the account, the user and what the user may do. Made by `Authenticator` only.
-public struct Identity: Sendable {
+/// The outcome of a login: the account, the user and what the user may do. Made by `Authenticator` only, never changed,
+/// and shared: a connection costs one reference.
+public final class Identity: Sendable {
     /// How the client was recognised; what a reload checks again.
     enum Credential: Sendable, Equatable {
         /// No authentication was required.
@@ -24,6 +25,14 @@ public struct Identity: Sendable {
     /// nil is everything.
     public let permissions: Permissions?
     let credential: Credential
+
+    init(account: String, isSystem: Bool, user: String, permissions: Permissions?, credential: Credential) {
+        self.account = account
+        self.isSystem = isSystem
+        self.user = user
+        self.permissions = permissions
+        self.credential = credential
+    }
 }
 
 extension Identity {

@@ -59,11 +59,10 @@ public struct NKey: Sendable, Equatable, Hashable {
         return Ed25519.verify(signature: bytes, of: message, by: publicKey)
     }
 
-    /// A key of a fresh pair whose private half is thrown away: what names a server (N...).
+    /// A random public key, whose private half nobody has: what names a server (N...).
     /// nil only where the system has no randomness.
-    public static func fresh(_ kind: Kind) -> NKey? {
-        guard let seed = Ed25519.randomBytes(Ed25519.keyBytes), let publicKey = Ed25519.publicKey(ofSeed: seed) else { return nil }
-        return NKey(kind: kind, publicKey: publicKey)
+    public static func random(_ kind: Kind) -> NKey? {
+        Ed25519.randomBytes(Ed25519.keyBytes).flatMap { NKey(kind: kind, publicKey: $0) }
     }
 }
 

@@ -26,6 +26,8 @@ final class Router {
     var connections: [UInt64: ClientConnection] = [:]
     var closedConnections = ClosedConnections()
     var counters = LoopCounters()
+    /// By account: what connections exchanged that have left it by now. Those still there carry their own counts.
+    var formerTraffic: [String: Traffic] = [:]
     var matches = MatchBuffer()
     private let sizes = UnsafeMutablePointer<UInt8>.allocate(capacity: 128)
     private var randomState: UInt64
@@ -307,9 +309,6 @@ final class Router {
 struct LoopCounters: Sendable {
     var messagesIn: UInt64 = 0
     var bytesIn: UInt64 = 0
-    /// Of connections that are closed by now; open ones carry their own.
-    var messagesOutClosed: UInt64 = 0
-    var bytesOutClosed: UInt64 = 0
     var slowConsumersPending: UInt64 = 0
     var slowConsumersDeadline: UInt64 = 0
     var staleConnections: UInt64 = 0

@@ -42,7 +42,7 @@ public final class Broker: Sendable {
         let descriptors = Broker.raiseDescriptorLimit(for: options.maxConnections)
         let loops = options.loops ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         group = try LoopGroup(count: loops, slotsMax: min(descriptors, options.maxConnections + 1_024))
-        guard let key = NKey.fresh(.server) else { throw BrokerFailure("no random numbers from OpenSSL: cannot make a server id") }
+        guard let key = NKey.random(.server) else { throw BrokerFailure("the system has no random numbers: cannot make a server id") }
         serverID = key.text
         serverName = options.serverName ?? serverID
         state = Mutex(

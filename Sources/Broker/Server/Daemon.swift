@@ -1,14 +1,19 @@
 // The broker as a system service: listeners, signals, pid and ports files, lame duck mode. Lives on loop 0.
 
+import CLinux
 import Glibc
 import Reactor
 
 /// Kept alive by what it registers on the loop.
 final class Daemon {
+    /// When the start is over and its code is not needed any more.
+    private static let settledMs = 300
+
     private let broker: Broker
     private let loop: EventLoop
     private let signals: SignalSource
     private var clients: Listener?
+    private var monitoring: Monitoring?
     private var pidFile: PidFile?
     private var portsFile: PortsFile?
 
@@ -23,6 +28,8 @@ final class Daemon {
         let options = broker.options
         var listeners = PortsFile.Listeners()
 
+        monitoring = try Monitoring.open(broker: broker, loop: loop)
+        listeners.monitoring = monitoring?.urls ?? []
         let clients: Listener
         do {
             clients = try Listener(host: options.host, port: options.port, loop: loop)
@@ -54,6 +61,7 @@ final class Daemon {
         }
         clients.start { [broker] socket in broker.admit(socket) }
         broker.log.info("Server is ready")
+        loop.schedule(afterMs: Daemon.settledMs) { clinux_release_startup_pages() }
     }
 
     private func handle(_ signal: Int32) {
@@ -76,6 +84,7 @@ final class Daemon {
 
     private func shutDown() {
         clients?.stop()
+        monitoring?.stop()
         pidFile?.remove()
         portsFile?.remove()
         broker.stop()

@@ -26,7 +26,7 @@ final class ClientConnection: ChannelHandler {
     let subscriber: Subscriber
 
     private(set) var phase: Phase
-    private(set) var options = ConnectOptions()
+    private(set) var options = SessionOptions()
     private(set) var account: Account?
     private var authorization = Authorization(.anonymous)
     private var nonce: [UInt8] = []
@@ -41,6 +41,8 @@ final class ClientConnection: ChannelHandler {
 
     private(set) var messagesIn: UInt64 = 0
     private(set) var payloadBytesIn: UInt64 = 0
+    /// The counts when it entered its account.
+    private var trafficBefore = Traffic()
     private(set) var lastActivityNs: UInt64
     private(set) var roundTripNs: UInt64 = 0
     private var pingsOut = 0
@@ -114,6 +116,7 @@ final class ClientConnection: ChannelHandler {
             let limit = account.maxConnections.load(ordering: .relaxed)
             let connections = account.connections.wrappingAdd(1, ordering: .relaxed).newValue
             self.account = account
+            trafficBefore = traffic
             index = account.index
             if limit >= 0 && connections > limit {
                 close(.maximumAccountConnectionsExceeded)
@@ -133,6 +136,7 @@ final class ClientConnection: ChannelHandler {
         dropSubscriptions()
         publishCache?.pointee.forget()
         account.connections.wrappingSubtract(1, ordering: .relaxed)
+        router.formerTraffic[account.name, default: Traffic()].add(accountTraffic)
         self.account = nil
         index = nil
     }
@@ -141,6 +145,9 @@ final class ClientConnection: ChannelHandler {
         authorization = new
         subscriber.set(new)
     }
+
+    /// The authorized user, where there is one.
+    var userName: String? { authorization.identity.user.isEmpty ? nil : authorization.identity.user }
 
     /// What connz and the log call it.
     var label: String { "\(address) - cid:\(clientID)" }
@@ -277,14 +284,16 @@ final class ClientConnection: ChannelHandler {
     // MARK: CONNECT
 
     private func connect(_ text: ByteView) {
+        var connect = options.asConnect
         do {
-            try options.apply(text)
+            try connect.apply(text)
         } catch {
             broker.log.debug("\(self.label) - CONNECT refused: \(error)")
             close(.parseError)
             return
         }
-        switch settings.authenticator.authenticate(options, nonce: nonce) {
+        options = SessionOptions(connect)
+        switch settings.authenticator.authenticate(connect, nonce: nonce) {
         case .accepted(let identity):
             admit(identity)
         case .rejected:
@@ -303,7 +312,7 @@ final class ClientConnection: ChannelHandler {
                     if let channel = loop.channel(id) { loop.resumeReading(channel) }
                 }
             }
-            // Too many logins wait already.
+            // Too many wait already: the client may come again when its time is up.
             if !isQueued { close(.authenticationTimeout) }
         }
     }
@@ -324,12 +333,8 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func finishConnect() {
-        switch options.refusal {
-        case .authorizationViolation: return close(.authenticationFailure)
-        case .invalidProtocol: return close(.badClientProtocolVersion)
-        case .noRespondersNeedHeaders: return close(.noRespondersRequiresHeaders)
-        case nil: break
-        }
+        if options.protocol > 1 { return close(.badClientProtocolVersion) }
+        if options.noResponders && !(options.headers && settings.headers) { return close(.noRespondersRequiresHeaders) }
         publishCache?.pointee.forget()
         // Subscriptions carry copies of what CONNECT said: those that came before it are made anew.
         for subscription in subscriptions.all { renew(subscription) }
@@ -624,7 +629,7 @@ final class ClientConnection: ChannelHandler {
         guard phase != .closed else { return }
         if let error = reason.error { reply("-ERR '\(error)'\r\n") }
         if case .authenticationFailure = reason {
-            broker.log.error("\(label) - authentication error - User \"\(options.user)\"")
+            broker.log.error("\(label) - authentication error")
         }
         end(reason)
         loop.close(channel, .requested, linger: true)
@@ -660,8 +665,6 @@ final class ClientConnection: ChannelHandler {
         leaveAccount()
         if let pingTimer { loop.cancel(pingTimer) }
         if let authTimer { loop.cancel(authTimer) }
-        router.counters.messagesOutClosed &+= channel.pointee.messagesOut.load(ordering: .relaxed)
-        router.counters.bytesOutClosed &+= channel.pointee.payloadBytesOut.load(ordering: .relaxed)
         router.closedConnections.append(snapshot, capacity: broker.closedConnectionsMax)
         router.connections[clientID] = nil
         broker.connectionCount.wrappingSubtract(1, ordering: .relaxed)
@@ -670,29 +673,41 @@ final class ClientConnection: ChannelHandler {
 
     // MARK: Monitoring
 
+    /// Everything since the connection began.
+    var traffic: Traffic {
+        Traffic(
+            messagesIn: messagesIn, bytesIn: payloadBytesIn,
+            messagesOut: channel.pointee.messagesOut.load(ordering: .relaxed),
+            bytesOut: channel.pointee.payloadBytesOut.load(ordering: .relaxed))
+    }
+
+    var lastActivityWallNs: Int64 { startedWallNs &+ Int64(clamping: max(lastActivityNs, startedNs) - startedNs) }
+
+    /// What it exchanged since it entered its account.
+    var accountTraffic: Traffic { traffic.since(trafficBefore) }
+
+    /// How many receivers the cached publish line has; nil while nothing is cached.
+    var cachedFanout: Int? {
+        guard let publishCache, let index,
+            publishCache.pointee.generation == index.generation.load(ordering: .relaxed)
+        else { return nil }
+        return publishCache.pointee.plainCount + publishCache.pointee.groups.count
+    }
+
     /// A copy of what /connz shows.
     func snapshot(withSubscriptions: Bool, upTo limit: Int = .max) -> ClientSnapshot {
         var list: [ClientSnapshot.Interest] = []
         if withSubscriptions {
-            subscriptions.forEach { subscription in
-                guard list.count < limit else { return }
-                list.append(
-                    ClientSnapshot.Interest(
-                        subject: Subscription.subject(subscription).string,
-                        queue: Subscription.queue(subscription).string,
-                        sid: Subscription.sid(subscription).string,
-                        delivered: subscription.pointee.delivered.load(ordering: .relaxed),
-                        max: subscription.pointee.maxMessages.load(ordering: .relaxed)))
-            }
+            subscriptions.forEach { if list.count < limit { list.append(ClientSnapshot.Interest($0)) } }
         }
         return ClientSnapshot(
             clientID: clientID, address: address, startedWallNs: startedWallNs,
-            lastActivityWallNs: startedWallNs &+ Int64(clamping: lastActivityNs &- startedNs),
+            lastActivityWallNs: lastActivityWallNs,
             roundTripNs: roundTripNs, pendingBytes: channel.pointee.pendingBytes.load(ordering: .relaxed),
             messagesIn: messagesIn, bytesIn: payloadBytesIn,
             messagesOut: channel.pointee.messagesOut.load(ordering: .relaxed),
             bytesOut: channel.pointee.payloadBytesOut.load(ordering: .relaxed),
             subscriptionCount: subscriptions.count, subscriptions: list, name: options.name, lang: options.lang,
-            version: options.version, account: account?.name, user: authorization.identity.user.isEmpty ? nil : authorization.identity.user)
+            version: options.version, account: account?.name, user: userName)
     }
 }

@@ -1,6 +1,7 @@
 // A connection as monitoring shows it: a copy that may leave the loop.
 
 import Reactor
+import Synchronization
 
 /// The facts behind one entry of /connz. Times are wall nanoseconds since 1970.
 struct ClientSnapshot: Sendable {
@@ -33,4 +34,14 @@ struct ClientSnapshot: Sendable {
     var version: String
     var account: String?
     var user: String?
+}
+
+extension ClientSnapshot.Interest {
+    init(_ subscription: SubscriptionRef) {
+        self.init(
+            subject: Subscription.subject(subscription).string, queue: Subscription.queue(subscription).string,
+            sid: Subscription.sid(subscription).string,
+            delivered: subscription.pointee.delivered.load(ordering: .relaxed),
+            max: subscription.pointee.maxMessages.load(ordering: .relaxed))
+    }
 }

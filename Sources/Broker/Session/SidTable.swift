@@ -67,6 +67,20 @@ struct SidTable: ~Copyable {
         for index in 0..<capacity { if let subscription = slots[index] { body(subscription) } }
     }
 
+    /// Visits some of them, so that a long table can be walked over several turns: `budget` is what may be visited yet.
+    /// Returns where to go on, or nil at the end. A table that changes in between is visited more or less.
+    func visit(from start: Int, budget: inout Int, _ body: (SubscriptionRef) -> Void) -> Int? {
+        guard let slots else { return nil }
+        var index = start
+        while index < capacity {
+            if budget <= 0 { return index }
+            budget -= 1
+            if let subscription = slots[index] { body(subscription) }
+            index += 1
+        }
+        return nil
+    }
+
     /// All of them, as a copy that may be walked while the table changes.
     var all: [SubscriptionRef] {
         var result: [SubscriptionRef] = []

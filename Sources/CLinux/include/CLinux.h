@@ -20,6 +20,10 @@ void clinux_name_thread(pthread_t thread, const char *name);
 /// Lets the calling thread's sleeps end within a microsecond or so instead of 50.
 void clinux_precise_timers(void);
 
+/// Gives back the pages of code and constants that only the start needed: they are clean, and come back from the page
+/// cache when they are used again.
+void clinux_release_startup_pages(void);
+
 /// Tells the CPU that this is a spin-wait.
 static inline void clinux_pause(void) {
 #if defined(__x86_64__)
