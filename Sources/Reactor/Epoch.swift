@@ -84,7 +84,11 @@ struct RetireList {
             head += 1
             if !entry.release(entry.memory) { postponed.append(entry) }
         }
-        if head == entries.count || head > 1024 {
+        if head == entries.count {
+            // A storm that is over does not keep its memory.
+            entries.removeAll(keepingCapacity: head <= 4_096)
+            head = 0
+        } else if head > 1_024 {
             entries.removeFirst(head)
             head = 0
         }

@@ -84,6 +84,14 @@ public final class EventLoop {
         watch(fd: mailbox.eventFD) { mailbox.clearEvent() }
     }
 
+    deinit {
+        Glibc.close(epollFD)
+        readBuffer.deallocate()
+        munmap(stages, max(1, group.slotsMax) * MemoryLayout<OutputStage>.stride)
+        munmap(dirty, max(1, group.slotsMax) * MemoryLayout<Int32>.stride)
+        pool.trim()
+    }
+
     // MARK: Turns
 
     /// Runs until `stop` and returns. The calling thread becomes the loop's.
