@@ -5,6 +5,9 @@ import Reactor
 import Synchronization
 import Wire
 
+/// What a client may make the broker keep before it has proved who it is: one CONNECT, whatever `max_control_line` allows.
+private let strangerLineBytesMax = 60 << 10
+
 /// Owned by one loop. Other loops know it through its `Subscriber` and the channel only.
 final class ClientConnection: ChannelHandler {
     /// Where a connection stands before it may do anything.
@@ -181,6 +184,8 @@ final class ClientConnection: ChannelHandler {
         var cursor = bytes
         var frameBytes = 0
         router.parser.payloadBytesMax = maxPayloadBytes
+        router.parser.controlLineBytesMax =
+            phase == .ready ? settings.maxControlLineBytes : min(settings.maxControlLineBytes, strangerLineBytesMax)
         while cursor < end {
             if let cache = publishCache, let index {
                 let generation = index.generation.load(ordering: .acquiring)
