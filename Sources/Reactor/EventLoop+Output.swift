@@ -44,6 +44,8 @@ extension EventLoop {
     static let handOverBytes = 32 << 10
     /// Blocks that a turn may hold for all its channels before it flushes early.
     static let stagedCapacityMax = 16 << 20
+    /// Channels that a turn may stage for before it flushes early: a message to thousands needs few blocks at a time.
+    static let dirtyStagesMax = 256
     /// Bytes that may wait in a mailbox before the connections that feed it are not read.
     static let mailboxBytesMax = 64 << 20
 
@@ -74,7 +76,9 @@ extension EventLoop {
         guard let old = stage.pointee.buffer else {
             if isCongested(channel) { congested = channel }
             install(stage, pool.take(atLeast: max(count, Int(stage.pointee.sizeHint))))
-            if stagedCapacity > EventLoop.stagedCapacityMax { flushOthers(keeping: stage) }
+            if stagedCapacity > EventLoop.stagedCapacityMax || dirtyCount > EventLoop.dirtyStagesMax {
+                flushOthers(keeping: stage)
+            }
             return
         }
         settle(stage, old)

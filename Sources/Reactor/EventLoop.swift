@@ -221,7 +221,7 @@ public final class EventLoop {
     /// False, and the socket is closed, if as many channels as the group has slots are open.
     @discardableResult
     public func adopt(_ socket: consuming FileDescriptor, _ makeHandler: (ChannelRef) -> any ChannelHandler) -> Bool {
-        guard let slot = group.slots.take() else { return false }
+        guard let slot = group.slots.take(forLoop: index) else { return false }
         let channel = ChannelRef.allocate(capacity: 1)
         channel.initialize(
             to: Channel(
@@ -451,7 +451,7 @@ public final class EventLoop {
         dropQueue(channel)
         if let timer = channel.pointee.writeTimer { timers.cancel(timer) }
         wakeStalledLoops(channel)
-        let group = self.group
+        let group = self.group, home = index
         retire(channel) { memory in
             let channel = memory.assumingMemoryBound(to: Channel.self)
             guard channel.pointee.pins.load(ordering: .acquiring) == 0,
@@ -460,7 +460,7 @@ public final class EventLoop {
             let slot = channel.pointee.slot
             channel.deinitialize(count: 1)
             channel.deallocate()
-            group.slots.put(slot)
+            group.slots.put(slot, forLoop: home)
             return true
         }
     }

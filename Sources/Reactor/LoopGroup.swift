@@ -23,7 +23,7 @@ public final class LoopGroup: Sendable {
         for _ in 0..<count { boxes.append(try Mailbox()) }
         mailboxes = boxes
         epochs = EpochDomain(loopCount: count)
-        slots = SlotAllocator(capacity: slotsMax)
+        slots = SlotAllocator(capacity: slotsMax, loopCount: count)
     }
 
     func nextSerial() -> UInt64 { serials.wrappingAdd(1, ordering: .relaxed).oldValue }
@@ -93,27 +93,39 @@ private final class StartGate: Sendable {
     }
 }
 
-/// Hands out small numbers, each to one channel at a time.
+/// Hands out small numbers, each to one channel at a time. Each loop draws from blocks of its own, so that the channels of
+/// a loop lie together in its table of stages.
 final class SlotAllocator: Sendable {
+    private static let blockSize: Int32 = 64
+
     private struct State {
         var next: Int32 = 0
-        var unused: [Int32] = []
+        var unused: [[Int32]]
     }
-    private let state = Mutex(State())
+    private let state: Mutex<State>
     private let capacity: Int
 
-    init(capacity: Int) { self.capacity = capacity }
+    init(capacity: Int, loopCount: Int) {
+        self.capacity = capacity
+        state = Mutex(State(unused: Array(repeating: [], count: loopCount)))
+    }
 
-    func take() -> Int32? {
+    func take(forLoop loop: Int) -> Int32? {
         state.withLock { state in
-            if let slot = state.unused.popLast() { return slot }
-            guard Int(state.next) < capacity else { return nil }
-            state.next += 1
-            return state.next - 1
+            if let slot = state.unused[loop].popLast() { return slot }
+            let first = state.next
+            let end = Int32(min(Int(first) + Int(SlotAllocator.blockSize), capacity))
+            guard first < end else {
+                for other in state.unused.indices { if let slot = state.unused[other].popLast() { return slot } }
+                return nil
+            }
+            state.next = end
+            state.unused[loop].append(contentsOf: (first + 1..<end).reversed())
+            return first
         }
     }
 
-    func put(_ slot: Int32) { state.withLock { $0.unused.append(slot) } }
+    func put(_ slot: Int32, forLoop loop: Int) { state.withLock { $0.unused[loop].append(slot) } }
 }
 
 /// Starts a thread with an 8 MiB stack. Signals stay blocked in it: the main thread's loop handles them.

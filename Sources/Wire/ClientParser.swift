@@ -224,7 +224,9 @@ public struct ClientParser: ~Copyable {
                 if isTooLong(behind, newline) { return .violation(.controlLineTooLong) }
                 return .operation(verb, next: newline + 1)
             case .adjacent:
-                return parseLine(verb, arguments: skipBlanks(behind, end), end)
+                let line = skipBlanks(behind, end)
+                if line - behind > controlLineBytesMax + 1 { return .violation(.controlLineTooLong) }
+                return parseLine(verb, arguments: line, end)
             case .required:
                 if behind == end { return .incomplete(frameBytes: 0) }
                 guard behind[0] == 0x20 || behind[0] == 0x09 else { return .violation(.unknownOperation) }

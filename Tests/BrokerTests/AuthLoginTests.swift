@@ -61,7 +61,7 @@ private func isSlow(_ verdict: Authenticator.Verdict) -> Bool { if case .needsSl
     for text in ["", "U", String(nkey.dropLast()), nkey + "A", nkey.lowercased(), String(nkey.dropLast()) + "M", "1" + nkey.dropFirst()] {
         #expect(NKey(text) == nil, "\(text)")
     }
-    let fresh = try #require(NKey.random(.server)), other = try #require(NKey.fresh(.server))
+    let fresh = try #require(NKey.random(.server)), other = try #require(NKey.random(.server))
     #expect(fresh.text.hasPrefix("N") && fresh.text.utf8.count == 56 && NKey(fresh.text) == fresh && fresh != other)
 }
 

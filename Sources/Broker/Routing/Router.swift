@@ -26,6 +26,8 @@ final class Router {
     var connections: [UInt64: ClientConnection] = [:]
     var closedConnections = ClosedConnections()
     var counters = LoopCounters()
+    private var pings: PingWheel
+    private var isPingTimerSet = false
     /// By account: what connections exchanged that have left it by now. Those still there carry their own counts.
     var formerTraffic: [String: Traffic] = [:]
     var matches = MatchBuffer()
@@ -36,6 +38,7 @@ final class Router {
         self.loop = loop
         self.broker = broker
         self.settings = settings
+        pings = PingWheel(intervalMs: settings.pingIntervalMs)
         parser = ClientParser(
             controlLineBytesMax: settings.maxControlLineBytes, payloadBytesMax: settings.maxPayloadBytes)
         randomState = UInt64.random(in: 1...UInt64.max)
@@ -48,6 +51,24 @@ final class Router {
         settings = new
         parser.controlLineBytesMax = new.maxControlLineBytes
         parser.payloadBytesMax = new.maxPayloadBytes
+        guard pings.tickMs != PingWheel(intervalMs: new.pingIntervalMs).tickMs else { return }
+        pings = PingWheel(intervalMs: new.pingIntervalMs)
+        for clientID in connections.keys { schedulePing(clientID, afterMs: new.pingIntervalMs) }
+    }
+
+    /// Has `pingIsDue` called for a connection, if it is still there.
+    func schedulePing(_ clientID: UInt64, afterMs delayMs: Int) {
+        if !isPingTimerSet { setPingTimer() }
+        pings.add(clientID, afterMs: delayMs)
+    }
+
+    private func setPingTimer() {
+        isPingTimerSet = true
+        loop.schedule(afterMs: pings.tickMs) { [unowned self] in
+            isPingTimerSet = false
+            for clientID in pings.tick() { connections[clientID]?.pingIsDue() }
+            if pings.count > 0 && !isPingTimerSet { setPingTimer() }
+        }
     }
 
     /// Frees index memory after every loop has moved on.

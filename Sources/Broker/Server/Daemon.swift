@@ -6,8 +6,9 @@ import Reactor
 
 /// Kept alive by what it registers on the loop.
 final class Daemon {
-    /// When the start is over and its code is not needed any more.
+    /// How long the broker must have been quiet.
     private static let settledMs = 300
+    private var isSettling = false
 
     private let broker: Broker
     private let loop: EventLoop
@@ -59,9 +60,25 @@ final class Daemon {
         loop.watch(fd: signals.fd) { [self] in
             while let signal = signals.next() { handle(signal) }
         }
-        clients.start { [broker] socket in broker.admit(socket) }
+        clients.start { [self] socket in
+            broker.admit(socket)
+            settle()
+        }
         broker.log.info("Server is ready")
-        loop.schedule(afterMs: Daemon.settledMs) { clinux_release_startup_pages() }
+        settle()
+    }
+
+    /// After a burst of connections, or the start, and once the broker has little to do: gives back the pages of code
+    /// that only the burst needed.
+    private func settle() {
+        guard !isSettling else { return }
+        isSettling = true
+        let before = clock()
+        loop.schedule(afterMs: Daemon.settledMs) { [self] in
+            isSettling = false
+            // Processor time, in microseconds on this system.
+            if clock() - before < Daemon.settledMs * 1_000 / 20 { clinux_release_startup_pages() } else { settle() }
+        }
     }
 
     private func handle(_ signal: Int32) {

@@ -5,6 +5,9 @@ import Reactor
 import Synchronization
 import Wire
 
+/// What a client may make the broker keep before it has proved who it is: one CONNECT, whatever `max_control_line` allows.
+private let strangerLineBytesMax = 60 << 10
+
 /// Owned by one loop. Other loops know it through its `Subscriber` and the channel only.
 final class ClientConnection: ChannelHandler {
     /// Where a connection stands before it may do anything.
@@ -47,7 +50,6 @@ final class ClientConnection: ChannelHandler {
     private(set) var roundTripNs: UInt64 = 0
     private var pingsOut = 0
     private var pingSentNs: UInt64 = 0
-    private var pingTimer: TimerID?
     private var authTimer: TimerID?
 
     init(router: Router, channel: ChannelRef, clientID: UInt64, address: SocketAddress) {
@@ -101,7 +103,7 @@ final class ClientConnection: ChannelHandler {
         }
         guard phase != .closed else { return }
         let first = min(2_000, settings.pingIntervalMs)
-        schedulePing(afterMs: first)
+        router.schedulePing(clientID, afterMs: first)
         broker.log.debug("\(self.label) - Client connection created")
     }
 
@@ -182,6 +184,8 @@ final class ClientConnection: ChannelHandler {
         var cursor = bytes
         var frameBytes = 0
         router.parser.payloadBytesMax = maxPayloadBytes
+        router.parser.controlLineBytesMax =
+            phase == .ready ? settings.maxControlLineBytes : min(settings.maxControlLineBytes, strangerLineBytesMax)
         while cursor < end {
             if let cache = publishCache, let index {
                 let generation = index.generation.load(ordering: .acquiring)
@@ -543,14 +547,9 @@ final class ClientConnection: ChannelHandler {
         pingsOut = 0
     }
 
-    private func schedulePing(afterMs delayMs: Int) {
-        // Writing the last PING may have found the socket broken.
-        guard phase != .closed else { return }
-        pingTimer = loop.schedule(afterMs: delayMs) { [unowned self] in self.pingTimerFired() }
-    }
-
     /// Sends a PING unless the client was heard of lately, and gives up on one that does not answer.
-    private func pingTimerFired() {
+    func pingIsDue() {
+        guard phase != .closed else { return }
         let interval = UInt64.ms(settings.pingIntervalMs)
         let idle = loop.turnStartNs &- min(lastActivityNs, loop.turnStartNs)
         if hasConnected || idle >= interval {
@@ -565,7 +564,7 @@ final class ClientConnection: ChannelHandler {
                 loop.write(channel, "PING\r\n")
             }
         }
-        schedulePing(afterMs: settings.pingIntervalMs)
+        router.schedulePing(clientID, afterMs: settings.pingIntervalMs)
     }
 
     // MARK: Reload
@@ -663,7 +662,6 @@ final class ClientConnection: ChannelHandler {
         snapshot.reason = reason.text
         phase = .closed
         leaveAccount()
-        if let pingTimer { loop.cancel(pingTimer) }
         if let authTimer { loop.cancel(authTimer) }
         router.closedConnections.append(snapshot, capacity: broker.closedConnectionsMax)
         router.connections[clientID] = nil
