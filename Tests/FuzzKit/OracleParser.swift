@@ -66,7 +66,10 @@ struct OracleParser {
                 blanks = 0
                 switch known {
                 case .ping, .pong, .ok: state = .skipping
-                case .connect, .info: state = .blanks
+                case .connect, .info:
+                    // A first blank is welcome, but not needed.
+                    state = .blanks
+                    blanks = -1
                 default: state = .blank
                 }
             } else if !OracleParser.verbs.keys.contains(where: { $0.hasPrefix(verb) }) {

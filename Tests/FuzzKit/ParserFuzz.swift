@@ -120,7 +120,7 @@ enum ParserFuzz {
         case 1: return Array((cased("PONG", &random) + lineEnd).utf8)
         case 2: return Array((random.pick(["+OK", "+ok", "-ERR 'x'", "-err", "INFO {}", "info{}"]) + lineEnd).utf8)
         case 3:
-            return Array((cased("CONNECT", &random) + random.pick(["", " ", "   "]) + "{\"a\":\"\(word(&random))\"}" + lineEnd).utf8)
+            return Array((cased("CONNECT", &random) + (random.once(in: 4) ? "" : blanks(&random)) + "{\"a\":\"\(word(&random))\"}" + lineEnd).utf8)
         case 4, 5:
             var text = cased("SUB", &random)
             for _ in 0..<(random.once(in: 10) ? random.below(6) : 2 + random.below(2)) { text += blanks(&random) + word(&random) }
