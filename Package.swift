@@ -27,6 +27,11 @@ let package = Package(
         .executableTarget(
             name: "bench", dependencies: ["Wire", "Reactor", "CLinux"], path: "Benchmarks/bench", swiftSettings: settings),
 
+        // Fuzzers as a library, so that `swift test` runs them briefly and the `fuzz` executable for as long as one likes.
+        .target(name: "FuzzKit", dependencies: ["Wire", "Reactor", "Broker", "CLinux"], path: "Tests/FuzzKit", swiftSettings: settings),
+        .executableTarget(name: "fuzz", dependencies: ["FuzzKit"], path: "Tests/Fuzz", swiftSettings: settings),
+        .testTarget(name: "FuzzTests", dependencies: ["FuzzKit"], swiftSettings: settings),
+
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: settings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),

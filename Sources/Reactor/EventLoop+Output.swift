@@ -76,7 +76,7 @@ extension EventLoop {
         guard let old = stage.pointee.buffer else {
             if isCongested(channel) { congested = channel }
             install(stage, pool.take(atLeast: max(count, Int(stage.pointee.sizeHint))))
-            if stagedCapacity > EventLoop.stagedCapacityMax || dirtyCount > EventLoop.dirtyStagesMax {
+            if (stagedCapacity > EventLoop.stagedCapacityMax || dirtyCount > EventLoop.dirtyStagesMax) && !isFlushing {
                 flushOthers(keeping: stage)
             }
             return
@@ -93,7 +93,7 @@ extension EventLoop {
             return
         }
         // Full: out with it. A reply in it must not overtake what this turn has for others.
-        if stage.pointee.holdsReply { flushOthers(keeping: stage) }
+        if stage.pointee.holdsReply && !isFlushing { flushOthers(keeping: stage) }
         stage.pointee.sizeHint = Int32(BufferPool.sizes.large)
         detach(stage)
         send(channel, old)
@@ -149,6 +149,8 @@ extension EventLoop {
     func flush() {
         let count = dirtyCount
         if count > 0 {
+            isFlushing = true
+            defer { isFlushing = false }
             var replies = 0
             for position in 0..<count {
                 let slot = dirty[position]
@@ -189,23 +191,25 @@ extension EventLoop {
         send(channel, block)
     }
 
-    /// Flushes early: all but `stage`, which stays on the list.
+    /// Flushes early: all but `kept`, which is on the list and stays there.
     private func flushOthers(keeping kept: UnsafeMutablePointer<OutputStage>) {
-        let slot = kept.pointee.channel?.pointee.slot
-        for position in 0..<dirtyCount where dirty[position] != slot {
+        guard let slot = kept.pointee.channel?.pointee.slot else { return }
+        isFlushing = true
+        defer { isFlushing = false }
+        let count = dirtyCount
+        for position in 0..<count where dirty[position] != slot {
             let stage = stages + Int(dirty[position])
             if !stage.pointee.holdsReply { flush(stage) }
         }
         postOutboxes()
-        for position in 0..<dirtyCount where dirty[position] != slot {
+        for position in 0..<count where dirty[position] != slot {
             let stage = stages + Int(dirty[position])
-            if stage.pointee.isDirty { flush(stage) }
+            if stage.pointee.holdsReply { flush(stage) }
         }
-        dirtyCount = 0
-        if let slot {
-            dirty[0] = slot
-            dirtyCount = 1
-        }
+        dirty[0] = slot
+        // What handlers of channels that closed meanwhile have staged stays, too.
+        for position in count..<dirtyCount { dirty[position - count + 1] = dirty[position] }
+        dirtyCount = dirtyCount - count + 1
         postOutboxes()
     }
 

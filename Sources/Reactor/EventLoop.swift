@@ -49,6 +49,8 @@ public final class EventLoop {
     public let stages: UnsafeMutablePointer<OutputStage>
     let dirty: UnsafeMutablePointer<Int32>
     var dirtyCount = 0
+    /// The list of dirty stages is being walked: what closing handlers stage meanwhile only joins it.
+    var isFlushing = false
     var pool: BufferPool
     var stagedCapacity = 0
     var outboxes: [Outbox]

@@ -6,19 +6,19 @@ import Wire
 /// The receivers of one message: plain subscriptions, and for each queue group its members.
 ///
 /// Groups of the same name under different subjects (`orders.*` and `orders.7`) are one group.
-struct MatchBuffer: ~Copyable {
-    private(set) var plain: UnsafeMutablePointer<SubscriptionRef>
-    private(set) var plainCount = 0
+package struct MatchBuffer: ~Copyable {
+    package private(set) var plain: UnsafeMutablePointer<SubscriptionRef>
+    package private(set) var plainCount = 0
     private var plainCapacity = 16
 
-    struct Group {
-        var name: ByteView
-        var first: Int
-        var count: Int
+    package struct Group {
+        package var name: ByteView
+        package var first: Int
+        package var count: Int
     }
-    private(set) var groups: [Group] = []
-    private(set) var members: UnsafeMutablePointer<SubscriptionRef>
-    private(set) var memberCount = 0
+    package private(set) var groups: [Group] = []
+    package private(set) var members: UnsafeMutablePointer<SubscriptionRef>
+    package private(set) var memberCount = 0
     private var memberCapacity = 16
 
     private var tokens: UnsafeMutablePointer<ByteView>
@@ -33,7 +33,7 @@ struct MatchBuffer: ~Copyable {
     private var branchCount = 0
     private var branchCapacity = 16
 
-    init() {
+    package init() {
         plain = .allocate(capacity: plainCapacity)
         members = .allocate(capacity: memberCapacity)
         tokens = .allocate(capacity: tokenCapacity)

@@ -17,7 +17,7 @@ import Wire
 public final class SubjectIndex: Sendable {
     /// Changes with every insertion and removal: whatever was derived from the index under another value is void.
     let generation = Atomic<UInt64>(1)
-    let count = Atomic<Int>(0)
+    package let count = Atomic<Int>(0)
     let inserts = Atomic<UInt64>(0)
     let removes = Atomic<UInt64>(0)
 
@@ -26,9 +26,9 @@ public final class SubjectIndex: Sendable {
     private let writer = Mutex(())
 
     /// Frees memory once no loop can still be reading it.
-    typealias Retire = (UnsafeMutableRawPointer) -> Void
+    package typealias Retire = (UnsafeMutableRawPointer) -> Void
 
-    init(hashSeed: UInt64) {
+    package init(hashSeed: UInt64) {
         self.hashSeed = hashSeed
         root = Node.make(token: .empty, hash: 0, parent: nil)
     }
@@ -38,7 +38,7 @@ public final class SubjectIndex: Sendable {
     // MARK: Writing
 
     /// Adds a subscription whose subject is valid.
-    func insert(_ subscription: SubscriptionRef, retire: Retire) {
+    package func insert(_ subscription: SubscriptionRef, retire: Retire) {
         writer.withLock { _ in
             var node = root
             var cursor = TokenCursor(Subscription.subject(subscription))
@@ -59,7 +59,7 @@ public final class SubjectIndex: Sendable {
     ///
     /// - Parameter sweeps: takes every closed subscription out of the list that is made anew, so that a connection with
     ///   many on one subject leaves in linear time. Whoever owns those calls `remove` for them, too, before freeing them.
-    func remove(_ subscription: SubscriptionRef, sweeps: Bool = false, retire: Retire) {
+    package func remove(_ subscription: SubscriptionRef, sweeps: Bool = false, retire: Retire) {
         writer.withLock { _ in
             guard subscription.pointee.isListed else { return }
             var node = root
@@ -166,7 +166,7 @@ public final class SubjectIndex: Sendable {
     /// Collects every subscription that `subject` reaches. Subjects with an empty token reach nobody.
     ///
     /// Cost: one probe per token and wildcard branch; no allocation once `matches` has grown.
-    func match(_ subject: ByteView, into matches: inout MatchBuffer) {
+    package func match(_ subject: ByteView, into matches: inout MatchBuffer) {
         matches.reset()
         guard matches.split(subject) else { return }
         let tokenCount = matches.tokenCount
@@ -211,7 +211,7 @@ public final class SubjectIndex: Sendable {
     }
 
     /// Calls `body` for every subscription, in no order, with the writers kept out. For monitoring and reloads.
-    func forEach(_ body: (SubscriptionRef) -> Void) {
+    package func forEach(_ body: (SubscriptionRef) -> Void) {
         writer.withLock { _ in
             var pending = [root]
             while let node = pending.popLast() { Node.visit(node, body) { pending.append($0) } }

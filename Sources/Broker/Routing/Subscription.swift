@@ -44,9 +44,9 @@ public struct Subscription: ~Copyable {
     /// Deliver this many and vanish; 0 is no limit.
     let maxMessages = Atomic<UInt64>(0)
     /// Set when it leaves the index; what still finds it does not deliver.
-    let isClosed = Atomic<Bool>(false)
+    package let isClosed = Atomic<Bool>(false)
 
-    static func make(
+    package static func make(
         channel: ChannelRef, subscriber: Subscriber, checks: Checks, subject: ByteView, queue: ByteView, sid: ByteView
     ) -> SubscriptionRef {
         let size = MemoryLayout<Subscription>.size + subject.count + queue.count + sid.count + Encoder.slackBytes
@@ -64,7 +64,7 @@ public struct Subscription: ~Copyable {
         return subscription
     }
 
-    static func free(_ subscription: SubscriptionRef) {
+    package static func free(_ subscription: SubscriptionRef) {
         subscription.pointee.subscriber.release()
         subscription.deinitialize(count: 1)
         Glibc.free(subscription)
@@ -89,17 +89,17 @@ public struct Subscription: ~Copyable {
     }
 
     @inline(__always)
-    static func subject(_ subscription: SubscriptionRef) -> ByteView {
+    package static func subject(_ subscription: SubscriptionRef) -> ByteView {
         ByteView(text(subscription), Int(subscription.pointee.subjectCount))
     }
 
     @inline(__always)
-    static func queue(_ subscription: SubscriptionRef) -> ByteView {
+    package static func queue(_ subscription: SubscriptionRef) -> ByteView {
         ByteView(text(subscription) + Int(subscription.pointee.subjectCount), Int(subscription.pointee.queueCount))
     }
 
     @inline(__always)
-    static func sid(_ subscription: SubscriptionRef) -> ByteView {
+    package static func sid(_ subscription: SubscriptionRef) -> ByteView {
         ByteView(
             text(subscription) + Int(subscription.pointee.subjectCount + subscription.pointee.queueCount),
             Int(subscription.pointee.sidCount))

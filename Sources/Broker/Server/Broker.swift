@@ -39,9 +39,11 @@ public final class Broker: Sendable {
     public init(_ configuration: LoadedConfiguration, log: Logger) throws {
         self.log = log
         let options = configuration.options
-        let descriptors = Broker.raiseDescriptorLimit(for: options.maxConnections)
-        let loops = options.loops ?? max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-        group = try LoopGroup(count: loops, slotsMax: min(descriptors, options.maxConnections + 1_024))
+        // More than any system has descriptors for.
+        let connections = min(max(0, options.maxConnections), 1 << 24)
+        let descriptors = Broker.raiseDescriptorLimit(for: connections)
+        let loops = max(1, options.loops ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        group = try LoopGroup(count: loops, slotsMax: min(descriptors, connections + 1_024))
         guard let key = NKey.random(.server) else { throw BrokerFailure("the system has no random numbers: cannot make a server id") }
         serverID = key.text
         serverName = options.serverName ?? serverID

@@ -166,9 +166,10 @@ final class ClientConnection: ChannelHandler {
         info.line(for: recipient).withUnsafeBytes { loop.write(channel, $0, isReply: true) }
     }
 
+    /// Below zero is unlimited.
     private var maxPayloadBytes: Int {
-        let limit = account?.maxPayloadBytes.load(ordering: .relaxed) ?? -1
-        return limit >= 0 ? min(limit, settings.maxPayloadBytes) : settings.maxPayloadBytes
+        let limit = account?.maxPayloadBytes.load(ordering: .relaxed) ?? -1, general = settings.maxPayloadBytes
+        return limit >= 0 && general >= 0 ? min(limit, general) : max(limit, general)
     }
 
     /// The server has something to say that it did not say at the start: lame duck mode, another payload limit.
@@ -183,7 +184,8 @@ final class ClientConnection: ChannelHandler {
         let end = bytes + count
         var cursor = bytes
         var frameBytes = 0
-        router.parser.payloadBytesMax = maxPayloadBytes
+        let payloadBytesMax = maxPayloadBytes
+        router.parser.payloadBytesMax = payloadBytesMax < 0 ? .max : payloadBytesMax
         router.parser.controlLineBytesMax =
             phase == .ready ? settings.maxControlLineBytes : min(settings.maxControlLineBytes, strangerLineBytesMax)
         while cursor < end {

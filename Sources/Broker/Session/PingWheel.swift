@@ -12,7 +12,9 @@ struct PingWheel {
     private var position = 0
     private(set) var count = 0
 
+    /// An interval that makes no sense, as a negative one, is one tick.
     init(intervalMs: Int) {
+        let intervalMs = max(PingWheel.tickMsMin, intervalMs)
         tickMs = max(PingWheel.tickMsMin, intervalMs / PingWheel.ticksPerInterval)
         // One more than the longest delay, so that nothing lands in the bucket that is being taken.
         buckets = Array(repeating: [], count: intervalMs / tickMs + 2)

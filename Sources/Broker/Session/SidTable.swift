@@ -4,17 +4,17 @@ import Glibc
 import Wire
 
 /// Open addressing over subscription pointers; holds no memory while there are none.
-struct SidTable: ~Copyable {
+package struct SidTable: ~Copyable {
     private var slots: UnsafeMutablePointer<SubscriptionRef?>?
     private var capacity = 0
-    private(set) var count = 0
+    package private(set) var count = 0
     private let seed: UInt64
 
-    init(seed: UInt64) { self.seed = seed }
+    package init(seed: UInt64) { self.seed = seed }
 
     deinit { slots?.deallocate() }
 
-    func find(_ sid: ByteView) -> SubscriptionRef? {
+    package func find(_ sid: ByteView) -> SubscriptionRef? {
         guard let slots, count > 0 else { return nil }
         var index = home(sid)
         while let subscription = slots[index] {
@@ -25,13 +25,13 @@ struct SidTable: ~Copyable {
     }
 
     /// Adds a subscription whose sid is not in the table.
-    mutating func insert(_ subscription: SubscriptionRef) {
+    package mutating func insert(_ subscription: SubscriptionRef) {
         if (count + 1) * 4 > capacity * 3 { resize(max(2, capacity * 2)) }
         place(subscription)
         count += 1
     }
 
-    mutating func remove(_ subscription: SubscriptionRef) {
+    package mutating func remove(_ subscription: SubscriptionRef) {
         guard let slots, count > 0 else { return }
         let mask = capacity - 1
         var hole = home(Subscription.sid(subscription))
@@ -82,7 +82,7 @@ struct SidTable: ~Copyable {
     }
 
     /// All of them, as a copy that may be walked while the table changes.
-    var all: [SubscriptionRef] {
+    package var all: [SubscriptionRef] {
         var result: [SubscriptionRef] = []
         result.reserveCapacity(count)
         forEach { result.append($0) }

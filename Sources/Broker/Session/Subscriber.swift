@@ -8,7 +8,7 @@ public final class Subscriber: Sendable {
     let clientID: UInt64
     private let authorization: Mutex<Authorization?>
 
-    init(clientID: UInt64) {
+    package init(clientID: UInt64) {
         self.clientID = clientID
         authorization = Mutex(nil)
     }

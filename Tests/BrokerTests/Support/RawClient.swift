@@ -109,6 +109,7 @@ final class RawClient: @unchecked Sendable {
     // MARK: Receiving
 
     /// Operations up to the next PONG, which is not among them.
+    @discardableResult
     func upToPong() throws -> [ServerOperation] {
         var seen: [ServerOperation] = []
         while true {
