@@ -1,13 +1,7 @@
 #!/bin/sh
-# Runs every unit test whose name contains "fuzz", for FUZZ_SECONDS each (5 by default), with the seed it prints or
-# FUZZ_SEED.
+# Runs every fuzzer for FUZZ_SECONDS each (5 by default), from FUZZ_SEED or a seed of its own, which it prints. What fails
+# says how to repeat it. Arguments are targets: scripts/fuzz.sh parser index.
 set -eu
 cd "$(dirname "$0")/.."
-export FUZZ_SECONDS="${FUZZ_SECONDS:-5}"
-swift build --build-tests
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-code=0
-swift test --skip-build --filter '[Ff]uzz' >"$log" 2>&1 || code=$?
-cat "$log"
-scripts/count_swift_tests.sh fuzz "$log" "$code"
+swift build -c release --static-swift-stdlib --product fuzz 2>&1 | tail -1
+exec .build/release/fuzz --seconds "${FUZZ_SECONDS:-5}" ${FUZZ_SEED:+--seed "$FUZZ_SEED"} "$@"

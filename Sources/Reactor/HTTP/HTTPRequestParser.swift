@@ -114,7 +114,7 @@ public struct HTTPRequestParser: Sendable {
     private func parseRequestLine(_ line: ArraySlice<UInt8>) throws(HTTPRefusal) -> HTTPRequest {
         let parts = line.split(separator: 0x20, omittingEmptySubsequences: false)
         guard parts.count == 3, !parts[0].isEmpty, parts[0].allSatisfy(HTTPText.isTokenByte),
-            parts[1].allSatisfy({ $0 > 0x20 && $0 != 0x7F })
+            !parts[1].isEmpty, parts[1].allSatisfy({ $0 > 0x20 && $0 != 0x7F })
         else { throw HTTPRefusal(.badRequest) }
         let minorVersion: Int
         switch String(decoding: parts[2], as: UTF8.self) {
