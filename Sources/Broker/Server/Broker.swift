@@ -95,6 +95,12 @@ public final class Broker: Sendable {
             }
             _ = account(Account.defaultName)
             if !options.noSystemAccount { _ = account(options.systemAccount ?? Account.systemName) }
+            let named = Set(options.accounts.map(\.name))
+            for account in state.accounts.values where !named.contains(account.name) {
+                account.maxConnections.store(-1, ordering: .relaxed)
+                account.maxSubscriptions.store(-1, ordering: .relaxed)
+                account.maxPayloadBytes.store(-1, ordering: .relaxed)
+            }
             for configured in options.accounts {
                 let account = account(configured.name)
                 account.maxConnections.store(configured.maxConnections, ordering: .relaxed)
@@ -171,7 +177,7 @@ public final class Broker: Sendable {
     /// Puts a new connection on the next loop in turn.
     func admit(_ socket: consuming FileDescriptor) {
         let clientID = nextClientID()
-        connectionCount.wrappingAdd(1, ordering: .relaxed)
+        let number = connectionCount.wrappingAdd(1, ordering: .relaxed).newValue
         connectionsTotal.wrappingAdd(1, ordering: .relaxed)
         let raw = socket.release()
         let target = Int(truncatingIfNeeded: clientID % UInt64(group.count))
@@ -185,7 +191,7 @@ public final class Broker: Sendable {
                 connection = made
                 return made
             }
-            if adopted { connection?.start() } else { self.connectionCount.wrappingSubtract(1, ordering: .relaxed) }
+            if adopted { connection?.start(number: number) } else { self.connectionCount.wrappingSubtract(1, ordering: .relaxed) }
         }
     }
 
@@ -233,6 +239,7 @@ public final class Broker: Sendable {
             router.apply(settings)
             for connection in Array(router.connections.values) {
                 if authChanged { connection.reauthorize() }
+                connection.forgetCache()
                 if infoChanged { connection.announce() }
             }
         }

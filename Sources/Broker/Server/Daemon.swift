@@ -54,8 +54,13 @@ final class Daemon {
         }
         if let directory = options.portsFileDirectory {
             let file = PortsFile(directory: directory)
-            try file.write(listeners)
-            portsFile = file
+            do {
+                try file.write(listeners)
+                portsFile = file
+            } catch {
+                // As nats-server: it says so and goes on.
+                broker.log.error("\(error)")
+            }
         }
         loop.watch(fd: signals.fd) { [self] in
             while let signal = signals.next() { handle(signal) }

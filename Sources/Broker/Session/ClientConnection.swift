@@ -79,7 +79,9 @@ final class ClientConnection: ChannelHandler {
     // MARK: Beginning
 
     /// Sends INFO and waits for the first operation.
-    func start() {
+    ///
+    /// - Parameter number: how many connections there were when it was accepted, itself included.
+    func start(number: Int) {
         guard phase != .closed else { return }
         let authenticator = settings.authenticator
         if authenticator.nonceRequired {
@@ -90,7 +92,7 @@ final class ClientConnection: ChannelHandler {
             nonce = fresh
         }
         sendInfo()
-        if router.broker.connectionCount.load(ordering: .relaxed) > settings.maxConnections {
+        if number > settings.maxConnections {
             close(.maximumConnectionsExceeded)
             return
         }
@@ -173,6 +175,9 @@ final class ClientConnection: ChannelHandler {
         return limit >= 0 && general >= 0 ? min(limit, general) : max(limit, general)
     }
 
+    /// Settings have changed: the next line is looked at again.
+    func forgetCache() { publishCache?.pointee.forget() }
+
     /// The server has something to say that it did not say at the start: lame duck mode, another payload limit.
     func announce() {
         if phase == .ready && hasConnected && options.protocol >= 1 { sendInfo() }
@@ -185,10 +190,7 @@ final class ClientConnection: ChannelHandler {
         let end = bytes + count
         var cursor = bytes
         var frameBytes = 0
-        let payloadBytesMax = maxPayloadBytes
-        router.parser.payloadBytesMax = payloadBytesMax < 0 ? .max : payloadBytesMax
-        router.parser.controlLineBytesMax =
-            phase == .ready ? settings.maxControlLineBytes : min(settings.maxControlLineBytes, strangerLineBytesMax)
+        setParserLimits()
         while cursor < end {
             if let cache = publishCache, let index {
                 let generation = index.generation.load(ordering: .acquiring)
@@ -223,6 +225,14 @@ final class ClientConnection: ChannelHandler {
         return ReadOutcome(consumed: cursor - bytes, frameBytes: frameBytes)
     }
 
+    /// The parser serves every connection of the loop in turn; its limits are those of the one that is being read.
+    private func setParserLimits() {
+        let payloadBytesMax = maxPayloadBytes
+        router.parser.payloadBytesMax = payloadBytesMax < 0 ? .max : payloadBytesMax
+        router.parser.controlLineBytesMax =
+            phase == .ready ? settings.maxControlLineBytes : min(settings.maxControlLineBytes, strangerLineBytesMax)
+    }
+
     /// Whether an operation that begins with `byte` may be parsed before the client has proved who it is.
     private func mayProceed(_ byte: UInt8) -> Bool {
         guard phase == .awaitingConnect else { return phase != .closed }
@@ -231,6 +241,7 @@ final class ClientConnection: ChannelHandler {
             case .accepted(let identity) = settings.authenticator.authenticate(nil, nonce: nonce)
         {
             enter(identity)
+            setParserLimits()
             return phase == .ready
         }
         close(.authenticationFailure)
@@ -246,7 +257,9 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func perform(_ verb: ClientVerb) {
-        if settings.traces { trace(verb, router.parser) }
+        if settings.traces && (!authorization.identity.isSystem || broker.log.isTraceVerboseEnabled) {
+            trace(verb, router.parser)
+        }
         switch verb {
         case .publish: publish(router.parser)
         case .subscribe: subscribe(router.parser.subject, router.parser.queue, router.parser.sid)
@@ -311,7 +324,9 @@ final class ClientConnection: ChannelHandler {
             let id = channel.pointee.id
             let clientID = clientID
             let mailbox = loop.mailbox
-            let isQueued = broker.workers.run {
+            let isQueued = broker.workers.run { [subscriber] in
+                // Whoever has left needs no answer: a flood of logins must not outlive its clients.
+                guard !subscriber.hasLeft.load(ordering: .relaxed) else { return }
                 let verdict = check.run()
                 mailbox.post { loop in
                     guard let router = loop.context as? Router, let connection = router.connections[clientID] else { return }
@@ -326,7 +341,8 @@ final class ClientConnection: ChannelHandler {
 
     private func passwordChecked(_ verdict: Authenticator.Verdict) {
         guard phase == .checkingPassword else { return }
-        if case .accepted(let identity) = verdict {
+        // A reload may have come while the hash was computed: who was known then must be known now.
+        if case .accepted(let checked) = verdict, let identity = settings.authenticator.renew(checked) {
             admit(identity)
         } else {
             close(.authenticationFailure)
@@ -336,6 +352,7 @@ final class ClientConnection: ChannelHandler {
     private func admit(_ identity: Identity) {
         if hasConnected { dropSubscriptions() }
         enter(identity)
+        setParserLimits()
         if phase == .ready { finishConnect() }
     }
 
@@ -574,6 +591,11 @@ final class ClientConnection: ChannelHandler {
 
     /// New settings are in force: is this client still who it was, and what may it do now?
     func reauthorize() {
+        if phase == .checkingPassword && account != nil {
+            // It is logging in anew while its old login may be void: it may come back.
+            close(.authenticationFailure)
+            return
+        }
         guard phase == .ready else { return }
         guard let renewed = settings.authenticator.renew(authorization.identity),
             broker.account(named: renewed.account) === account
@@ -663,6 +685,7 @@ final class ClientConnection: ChannelHandler {
         var snapshot = snapshot(withSubscriptions: true, upTo: ClosedConnections.subscriptionsMax)
         snapshot.stoppedWallNs = Clock.wallNs()
         snapshot.reason = reason.text
+        subscriber.hasLeft.store(true, ordering: .relaxed)
         phase = .closed
         leaveAccount()
         if let authTimer { loop.cancel(authTimer) }

@@ -6,6 +6,8 @@ import Wire
 /// The part of a connection that any loop may touch. Looked at only by deliveries whose subscription carries checks.
 public final class Subscriber: Sendable {
     let clientID: UInt64
+    /// The connection has closed.
+    let hasLeft = Atomic<Bool>(false)
     private let authorization: Mutex<Authorization?>
 
     package init(clientID: UInt64) {
