@@ -28,7 +28,9 @@ let package = Package(
             name: "bench", dependencies: ["Wire", "Reactor", "CLinux"], path: "Benchmarks/bench", swiftSettings: settings),
 
         // Fuzzers as a library, so that `swift test` runs them briefly and the `fuzz` executable for as long as one likes.
-        .target(name: "FuzzKit", dependencies: ["Wire", "Reactor", "Broker", "CLinux"], path: "Tests/FuzzKit", swiftSettings: settings),
+        .target(
+            name: "FuzzKit", dependencies: ["Wire", "Reactor", "Broker", "CLinux"], path: "Tests/FuzzKit",
+            swiftSettings: settings),
         .executableTarget(name: "fuzz", dependencies: ["FuzzKit"], path: "Tests/Fuzz", swiftSettings: settings),
         .testTarget(name: "FuzzTests", dependencies: ["FuzzKit"], swiftSettings: settings),
 

@@ -115,7 +115,8 @@ public final class EventLoop {
             reviewStalls()
             congested = nil
             if !retired.isEmpty { retired.reclaim(before: group.epochs.reclaimable()) }
-            if moderation.endTurn(turnStartNs) { pause() }
+            let pauseNs = moderation.endTurn(turnStartNs)
+            if pauseNs > 0 { pause(pauseNs) }
             if worked && limits.spinNs > 0 { lastWorkNs = Clock.monotonicNs() }
         }
         for channel in Array(owned.values) { close(channel, .loopStopped) }
@@ -124,10 +125,10 @@ public final class EventLoop {
     }
 
     /// Lets small reads gather. Counts as sleeping for the others' memory reclamation.
-    private func pause() {
+    private func pause(_ lengthNs: UInt64) {
         guard !mailbox.hasContents else { return }
         group.epochs.leave(index)
-        var time = timespec(tv_sec: 0, tv_nsec: Int(Moderation.pauseNs))
+        var time = timespec(tv_sec: 0, tv_nsec: Int(lengthNs))
         nanosleep(&time, nil)
     }
 
@@ -139,13 +140,7 @@ public final class EventLoop {
         if deferredFirst != nil || dirtyCount > 0 || mailbox.hasContents {
             return Int(max(0, epoll_wait(epollFD, events, capacity, 0)))
         }
-        if limits.spinNs > 0 {
-            while Clock.monotonicNs() &- lastWorkNs < limits.spinNs {
-                let count = epoll_wait(epollFD, events, capacity, 0)
-                if count > 0 || mailbox.hasContents { return Int(max(0, count)) }
-                clinux_pause()
-            }
-        }
+        if limits.spinNs > 0, let count = spin(events, until: lastWorkNs &+ limits.spinNs) { return count }
         let timeout = sleepMs()
         guard timeout != 0, mailbox.prepareToSleep() else {
             return Int(max(0, epoll_wait(epollFD, events, capacity, 0)))
@@ -154,6 +149,21 @@ public final class EventLoop {
         let count = epoll_wait(epollFD, events, capacity, timeout)
         mailbox.awoke()
         return Int(max(0, count))
+    }
+
+    /// Polls until there are events, mail, or the time is up; nil for the latter. Gives way to whoever wants the core, and
+    /// leaves half of the cores to them: a spinning loop that keeps the client from running gains nothing.
+    private func spin(_ events: UnsafeMutablePointer<epoll_event>, until deadlineNs: UInt64) -> Int? {
+        guard Clock.monotonicNs() < deadlineNs else { return nil }
+        let spinners = group.spinning.wrappingAdd(1, ordering: .relaxed).newValue
+        defer { group.spinning.wrappingSubtract(1, ordering: .relaxed) }
+        guard spinners <= group.spinnersMax else { return nil }
+        repeat {
+            let count = epoll_wait(epollFD, events, Int32(EventLoop.eventsPerTurn), 0)
+            if count > 0 || mailbox.hasContents { return Int(max(0, count)) }
+            sched_yield()
+        } while Clock.monotonicNs() < deadlineNs
+        return nil
     }
 
     private func sleepMs() -> Int32 {

@@ -14,6 +14,9 @@ public final class LoopGroup: Sendable {
     let shelf = BufferShelf()
     let slots: SlotAllocator
     private let serials = Atomic<UInt64>(1)
+    /// Loops that poll instead of sleeping, and how many may.
+    let spinning = Atomic<Int>(0)
+    let spinnersMax = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 2)
 
     /// - Parameter slotsMax: bounds the channels of all loops together; memory is reserved, not used, for them.
     public init(count: Int, slotsMax: Int) throws(SystemError) {

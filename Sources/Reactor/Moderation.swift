@@ -4,58 +4,67 @@
 ///
 /// As network cards moderate interrupts. Only for streams: every channel that was read within the last window must have
 /// sent several times in a row without having been sent anything, so nobody who waits for an answer waits longer. And
-/// only when so much comes in that a pause gathers several reads.
+/// only while so much comes in that a short pause gathers a good deal, in pieces so small that gathering pays.
 struct Moderation {
     /// A channel counts as streaming after this many reads without a write to it.
     static let unansweredReadsMin: UInt8 = 4
-    /// Reads larger than this are batches already.
-    static let smallReadBytes = 2_048
-    static let pauseNs: UInt64 = 50_000
     private static let windowNs: UInt64 = 1_000_000
-    /// Reads of the usual size per window from which on pausing pays: about four per pause.
-    private static let readsPerWindowMin = 80
+    /// Bytes in a window from which on pauses begin, and below which they end: 16 and 8 MB/s.
+    private static let denseBytes = 16 << 10
+    private static let sparseBytes = 8 << 10
+    /// A turn that reads more than this is batch enough.
+    private static let smallTurnBytes = 16 << 10
+    /// What a pause should gather.
+    private static let gatheredBytes: UInt64 = 32 << 10
+    private static let pauseNsMin: UInt64 = 50_000
+    private static let pauseNsMax: UInt64 = 250_000
 
-    private var isPausing = false
+    /// How long to pause; 0 while not pausing.
+    private var pauseNs: UInt64 = 0
     private var windowStartNs: UInt64 = 0
-    /// Bytes of one read while not pausing, as a moving average: what one message per write comes to.
-    private var usualReadBytes = 64
 
     // Of the current window.
-    private var reads = 0
     private var bytes = 0
-    private var largest = 0
+    private var reads = 0
+    private var turns = 0
     private var allStream = true
     private var hasRead = false
 
     @inline(__always)
     mutating func noteRead(_ count: Int, unansweredReads: UInt8) {
-        reads &+= 1
         bytes &+= count
+        reads &+= 1
         hasRead = true
         if unansweredReads < Moderation.unansweredReadsMin { allStream = false }
-        if count > largest { largest = count }
     }
 
-    /// Called at the end of a turn that began at `nowNs`: whether to pause before the next.
+    /// Called at the end of a turn that began at `nowNs`: how long to pause before the next, in nanoseconds.
     @inline(__always)
-    mutating func endTurn(_ nowNs: UInt64) -> Bool {
+    mutating func endTurn(_ nowNs: UInt64) -> UInt64 {
+        guard hasRead else { return 0 }
+        hasRead = false
+        turns &+= 1
         if nowNs &- windowStartNs >= Moderation.windowNs { endWindow(nowNs) }
-        defer { hasRead = false }
-        return isPausing && allStream && hasRead
+        return allStream ? pauseNs : 0
     }
 
     private mutating func endWindow(_ nowNs: UInt64) {
-        if reads > 0 && !isPausing { usualReadBytes = max(16, (usualReadBytes * 3 + bytes / reads) / 4) }
-        let windows = max(1, Int(clamping: (nowNs &- windowStartNs) / Moderation.windowNs))
-        // While pausing, reads are expected to be large: it is their number without pauses that counts.
-        let wouldBeReads = bytes / usualReadBytes / windows
-        isPausing =
-            allStream && wouldBeReads >= Moderation.readsPerWindowMin
-            && (isPausing || largest <= Moderation.smallReadBytes)
+        let elapsedNs = max(Moderation.windowNs, nowNs &- windowStartNs)
+        let bytesPerWindow = Int(clamping: UInt64(bytes) &* Moderation.windowNs / elapsedNs)
+        let isDense = bytesPerWindow >= (pauseNs > 0 ? Moderation.sparseBytes : Moderation.denseBytes)
+        let turnBytesMax = pauseNs > 0 ? 8 * Moderation.smallTurnBytes : Moderation.smallTurnBytes
+        // Several channels to a turn gather by themselves, and their clients' TCP runs cheaper while somebody reads.
+        let isSingle = reads * 4 <= turns * 5
+        if allStream && isDense && isSingle && bytes / turns <= turnBytesMax {
+            let wanted = Moderation.gatheredBytes &* elapsedNs / UInt64(bytes)
+            pauseNs = min(max(wanted, Moderation.pauseNsMin), Moderation.pauseNsMax)
+        } else {
+            pauseNs = 0
+        }
         windowStartNs = nowNs
-        reads = 0
         bytes = 0
-        largest = 0
+        reads = 0
+        turns = 0
         allStream = true
     }
 }

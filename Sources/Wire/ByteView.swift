@@ -1,7 +1,7 @@
 // A view of bytes that somebody else owns: what the parser hands out instead of copies.
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// A pointer and a length into a buffer that outlives the view. Trivial to copy: no reference counting.

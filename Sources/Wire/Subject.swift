@@ -58,7 +58,8 @@ public enum Subject {
             let byte = subject[index]
             if byte == star || byte == fullWildcard,
                 index == 0 || subject[index - 1] == dot,
-                index + 1 == subject.count || subject[index + 1] == dot {
+                index + 1 == subject.count || subject[index + 1] == dot
+            {
                 return true
             }
             index += 1

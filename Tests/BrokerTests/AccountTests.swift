@@ -50,7 +50,8 @@ import Testing
     @Test func aCachedLineStaysInItsAccount() throws {
         let server = try TestBroker(loops: 2, AccountTests.twoAccounts)
         defer { server.stop() }
-        let a = try server.connect().hello(",\"user\":\"guest\",\"pass\":\"g\""), b = try server.connect().hello(",\"user\":\"member\",\"pass\":\"m\"")
+        let a = try server.connect().hello(",\"user\":\"guest\",\"pass\":\"g\""),
+            b = try server.connect().hello(",\"user\":\"member\",\"pass\":\"m\"")
         try a.send("SUB foo 1\r\n")
         try b.send("SUB foo 2\r\n")
         try a.roundTrip()

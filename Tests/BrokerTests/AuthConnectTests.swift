@@ -13,7 +13,8 @@ private func connect(_ text: String) throws(ConnectError) -> ConnectOptions {
 }
 
 @Test func authConnectReadsEveryField() throws {
-    let options = try connect("""
+    let options = try connect(
+        """
         {"verbose":false,"pedantic":false,"echo":false,"headers":true,"no_responders":true,"tls_required":true,"protocol":1,
         "lang":"go","version":"1.2","name":"n","user":"u","pass":"p","auth_token":"t","nkey":"k","jwt":"j","sig":"s",
         "account":"a","new_account":true,"unknown":{"x":[1]}}
@@ -21,7 +22,8 @@ private func connect(_ text: String) throws(ConnectError) -> ConnectOptions {
     #expect(!options.verbose && !options.pedantic && !options.echo && options.headers && options.noResponders)
     #expect(options.tlsRequired && options.protocol == 1 && options.lang == "go" && options.version == "1.2")
     #expect(options.name == "n" && options.user == "u" && options.password == "p" && options.token == "t")
-    #expect(options.nkey == "k" && options.jwt == "j" && options.signature == "s" && options.account == "a" && options.newAccount)
+    #expect(
+        options.nkey == "k" && options.jwt == "j" && options.signature == "s" && options.account == "a" && options.newAccount)
 }
 
 @Test func authConnectDefaults() throws {

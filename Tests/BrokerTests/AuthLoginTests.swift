@@ -58,7 +58,9 @@ private func isSlow(_ verdict: Authenticator.Verdict) -> Bool { if case .needsSl
         let key = try #require(NKey(text))
         #expect(key.kind == kind && key.text == text && text.hasPrefix(letter))
     }
-    for text in ["", "U", String(nkey.dropLast()), nkey + "A", nkey.lowercased(), String(nkey.dropLast()) + "M", "1" + nkey.dropFirst()] {
+    for text in [
+        "", "U", String(nkey.dropLast()), nkey + "A", nkey.lowercased(), String(nkey.dropLast()) + "M", "1" + nkey.dropFirst(),
+    ] {
         #expect(NKey(text) == nil, "\(text)")
     }
     let fresh = try #require(NKey.random(.server)), other = try #require(NKey.random(.server))
@@ -106,7 +108,9 @@ func authBcryptVectors(_ phrase: String, _ hash: String) {
     // Looks like a hash, but is none.
     #expect(Password("$2a$xx$").matches("$2a$xx$") && Password("$2q$11$").matches("$2q$11$"))
     // Looks like one and is broken: nobody gets in.
-    #expect(!Password("$2a$11$short").matches("$2a$11$short") && !Password("$2a$99$" + String(repeating: "a", count: 53)).matches("x"))
+    #expect(
+        !Password("$2a$11$short").matches("$2a$11$short")
+            && !Password("$2a$99$" + String(repeating: "a", count: 53)).matches("x"))
     #expect(!Password(hashOfFoobar).matches("foobar\0x"))
 }
 
@@ -203,7 +207,9 @@ func authBcryptVectors(_ phrase: String, _ hash: String) {
     #expect(accepted(directory.authenticate(nil, nonce: []))?.account == "B")
     #expect(accepted(directory, user: "a", password: "p")?.account == "A")
     #expect(accepted(directory, user: "b", password: "foobar")?.account == "B")
-    #expect(accepted(directory, user: "b") == nil && accepted(directory, password: "p") == nil && accepted(directory, token: "t") == nil)
+    #expect(
+        accepted(directory, user: "b") == nil && accepted(directory, password: "p") == nil
+            && accepted(directory, token: "t") == nil)
     var withKey = ConnectOptions()
     withKey.nkey = nkey
     #expect(accepted(directory.authenticate(withKey, nonce: []))?.account == "B")

@@ -44,7 +44,8 @@ private func isAllowed(_ subject: String, queue: String, by allow: [String]?) ->
         let words = entry.split(separator: " ").map(String.init)
         guard view(words[0], { pattern in view(subject) { Subject.matches(pattern, $0) } }) else { return false }
         if words.count == 1 { return true }
-        return !queue.isEmpty && (words[1] == queue || view(words[1]) { outer in view(queue) { Subject.isSubset($0, of: outer) } })
+        return !queue.isEmpty
+            && (words[1] == queue || view(words[1]) { outer in view(queue) { Subject.isSubset($0, of: outer) } })
     }
 }
 
@@ -68,7 +69,8 @@ private func isAllowed(_ subject: String, queue: String, by allow: [String]?) ->
             #expect((mine == .denied) == (verdict.int == -1), "SUB \(subject) \(queue) under \(text)")
             compared += 1
             guard mine != .denied, let delivered = verdict.int, delivered >= 0 else { continue }
-            for (index, literal) in literals.enumerated() where view(subject, { s in view(literal) { Subject.matches(s, $0) } }) {
+            for (index, literal) in literals.enumerated() where view(subject, { s in view(literal) { Subject.matches(s, $0) } })
+            {
                 let expected = delivered >> index & 1 == 1 && isAllowed(literal, queue: queue, by: options.subscribe?.allow)
                 let delivers = mine == .allowed || permissions.delivers(literal, queue)
                 #expect(delivers == expected, "\(literal) to SUB \(subject) \(queue) under \(text)")
@@ -155,8 +157,10 @@ func fuzzPermissions(seed: UInt64, rounds: Int) {
     options.expiresMs = 100
     var permits = ResponsePermits(options)
     view("r.1") { permits.permit($0, nowMs: 1_000) }
-    let uses = [view("r.1") { permits.use($0, nowMs: 1_000) }, view("r.2") { permits.use($0, nowMs: 1_000) },
-        view("r.1") { permits.use($0, nowMs: 1_100) }, view("r.1") { permits.use($0, nowMs: 1_100) }]
+    let uses = [
+        view("r.1") { permits.use($0, nowMs: 1_000) }, view("r.2") { permits.use($0, nowMs: 1_000) },
+        view("r.1") { permits.use($0, nowMs: 1_100) }, view("r.1") { permits.use($0, nowMs: 1_100) },
+    ]
     #expect(uses == [true, false, true, false])
     view("r.3") { permits.permit($0, nowMs: 0) }
     let late = view("r.3") { permits.use($0, nowMs: 101) }
@@ -183,7 +187,8 @@ func fuzzPermissions(seed: UInt64, rounds: Int) {
 }
 
 private func verdict(_ authorization: inout Authorization, _ subject: String, reply: String = "", nowMs: Int64 = 0)
-    -> Authorization.PublishVerdict {
+    -> Authorization.PublishVerdict
+{
     let subject = Array(subject.utf8), reply = Array(reply.utf8)
     return subject.withUnsafeBytes { s in
         reply.withUnsafeBytes { r in authorization.publish(ByteView(s), reply: ByteView(r), nowMs: nowMs) }

@@ -11,7 +11,10 @@ private let differences: [(text: String, reason: String)] = [
     ("authorization { , }", "a key without value: nats-server attaches it to the outer map"),
     ("authorization { token }", "a key without value, likewise"),
     ("client_advertise: \"a:b:c\"", "found when the file is checked, not when the server listens"),
-    ("accounts { A { users: [{user: a, password: b}] }, B { users: [{user: a, password: b}] } }", "nats-server's order is random"),
+    (
+        "accounts { A { users: [{user: a, password: b}] }, B { users: [{user: a, password: b}] } }",
+        "nats-server's order is random"
+    ),
     (
         "accounts { A { users: [{user: c, password: b}] } }\nauthorization { user: a, password: b }",
         "nats-server's order is random"
@@ -44,7 +47,8 @@ private func words(_ message: String) -> Substring {
 
     @Test(arguments: configurationCorpus) func agrees(_ expected: ConfigurationVerdict) {
         let actual = verdict(expected.text)
-        #expect(actual.messages.isEmpty == expected.isAccepted, "\(expected.text) → \(actual.messages), wanted \(expected.message)")
+        #expect(
+            actual.messages.isEmpty == expected.isAccepted, "\(expected.text) → \(actual.messages), wanted \(expected.message)")
         if differences.contains(where: { $0.text == expected.text }) { return }
         if expected.isAccepted {
             #expect(actual.digest == expected.digest, "\(expected.text)")

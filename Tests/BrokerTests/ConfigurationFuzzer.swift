@@ -30,7 +30,8 @@ enum ConfigurationFuzzer {
     /// What can make a difference to the lexer.
     private static let pieces: [String] = [
         "{", "}", "[", "]", "(", ")", ":", "=", ",", ";", "\n", "\r\n", " ", "\t", "#", "//", "/", "'", "\"", "\\", "\\x4", "$",
-        "$a", "$LOOP", "$2a$", "include ", "include \"b.conf\"", "include a.conf", "-", ".", "0", "9", "1k", "1kib", "9e", "1.5",
+        "$a", "$LOOP", "$2a$", "include ", "include \"b.conf\"", "include a.conf", "-", ".", "0", "9", "1k", "1kib", "9e",
+        "1.5",
         "1.2.3.4:5", "2020-02-30T00:00:00Z", "true", "off", "\u{A0}", "é", "\0", "(\n", "\n)\n", "a", "users", "accounts {",
         "authorization {", "permissions", "\"1h\"", "9223372036854775807", "-9223372036854775808", "99999999999999999999e",
     ]
@@ -44,7 +45,9 @@ enum ConfigurationFuzzer {
             var source: [UInt8]
             switch Int.random(in: 0..<4, using: &random) {
             case 0: source = (0..<Int.random(in: 0..<80, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
-            case 1: source = (0..<Int.random(in: 0..<40, using: &random)).flatMap { _ in pieces.randomElement(using: &random)!.utf8 }
+            case 1:
+                source = (0..<Int.random(in: 0..<40, using: &random)).flatMap { _ in pieces.randomElement(using: &random)!.utf8
+                }
             default: source = mutated(seeds.randomElement(using: &random)!, seeds, &random)
             }
             if Int.random(in: 0..<200, using: &random) == 0 {

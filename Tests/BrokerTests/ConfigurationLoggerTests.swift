@@ -6,7 +6,9 @@ import Testing
 @testable import Broker
 
 @Suite struct ConfigurationLoggerTests {
-    private func logger(_ directory: TemporaryDirectory, _ change: (inout LogOptions) -> Void = { _ in }) throws -> (Logger, LogOptions) {
+    private func logger(_ directory: TemporaryDirectory, _ change: (inout LogOptions) -> Void = { _ in }) throws -> (
+        Logger, LogOptions
+    ) {
         var options = LogOptions()
         options.file = directory.path + "/x.log"
         change(&options)

@@ -39,9 +39,11 @@ private func value(_ kind: ConfigurationValue.Kind) -> ConfigurationValue {
     ]) func integers(_ text: String, _ number: Int) throws { #expect(try kind(text) == value(.integer(number))) }
 
     @Test(arguments: [
-        ("x: plain", "plain"), ("x: 'a\"b\\n'", "a\"b\\n"), ("x: \"a\\tb\\x41\\\\\"", "a\tbA\\"), ("x: (\na\nb\n)\n", "\na\nb\n"),
+        ("x: plain", "plain"), ("x: 'a\"b\\n'", "a\"b\\n"), ("x: \"a\\tb\\x41\\\\\"", "a\tbA\\"),
+        ("x: (\na\nb\n)\n", "\na\nb\n"),
         ("x: 3xyz", "3xyz"), ("x: 100ms", "100ms"), ("x: 127.0.0.1:4222", "127.0.0.1:4222"), ("x: a\\x20b", "a b"),
-        ("x: $2a$10$abc", "$2a$10$abc"), ("x:", ""), ("x: truely", "truely"), ("x: \"\"", ""), ("x: nats://a:4222", "nats://a:4222"),
+        ("x: $2a$10$abc", "$2a$10$abc"), ("x:", ""), ("x: truely", "truely"), ("x: \"\"", ""),
+        ("x: nats://a:4222", "nats://a:4222"),
     ]) func strings(_ text: String, _ expected: String) throws {
         #expect(try kind(text) == value(.string(expected)))
     }
@@ -95,7 +97,8 @@ private func value(_ kind: ConfigurationValue.Kind) -> ConfigurationValue {
             return
         }
         #expect(inner["y"] == value(.integer(2)))
-        #expect(message("include no.conf") == "error parsing include file 'no.conf', open dir/no.conf: no such file or directory")
+        #expect(
+            message("include no.conf") == "error parsing include file 'no.conf', open dir/no.conf: no such file or directory")
         #expect(
             message("include b.conf", files: ["dir/b.conf": "a {"])
                 == "error parsing include file 'b.conf', Parse error on line 1: 'Unexpected EOF processing map.'")

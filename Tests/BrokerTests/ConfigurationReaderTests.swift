@@ -88,7 +88,8 @@ final class TemporaryDirectory {
     }
 
     @Test func zeroStandsForTheDefault() throws {
-        #expect(try options("port: 0, max_payload: 0, max_pending: 0, max_connections: 0, ping_max: 0, http_port: 0") == Options())
+        #expect(
+            try options("port: 0, max_payload: 0, max_pending: 0, max_connections: 0, ping_max: 0, http_port: 0") == Options())
     }
 
     @Test func usersAndPermissions() throws {
@@ -144,11 +145,14 @@ final class TemporaryDirectory {
     }
 
     @Test(arguments: [
-        "tls { cert_file: x }", "tls {}", "jetstream: true", "jetstream { store_dir: x }", "websocket { port: 1 }", "mqtt { port: 1 }",
-        "cluster { port: 1 }", "gateway { name: x }", "leafnodes { port: 1 }", "operator: x", "resolver: MEM", "mappings { a: b }",
+        "tls { cert_file: x }", "tls {}", "jetstream: true", "jetstream { store_dir: x }", "websocket { port: 1 }",
+        "mqtt { port: 1 }",
+        "cluster { port: 1 }", "gateway { name: x }", "leafnodes { port: 1 }", "operator: x", "resolver: MEM",
+        "mappings { a: b }",
         "trusted_keys: [x]", "https: 443", "server_tags: [a]", "proxy_protocol: true", "remote_syslog: \"udp://x\"",
         "trace_headers: true", "store_dir: x", "feature_flags { a: true }", "write_timeout: retry", "prof_port: 6060",
-        "accounts { A { exports: [{service: a}] } }", "accounts { A { imports: [{stream: a}] } }", "accounts { A { jetstream: enabled } }",
+        "accounts { A { exports: [{service: a}] } }", "accounts { A { imports: [{stream: a}] } }",
+        "accounts { A { jetstream: enabled } }",
         "accounts { A { msg_trace: {dest: a} } }", "authorization { auth_callout {} }",
         "authorization { users: [{user: a, proxy_required: true}] }",
     ]) func whatBellhopCannotDoIsRefusedByName(_ text: String) throws {
@@ -172,7 +176,8 @@ final class TemporaryDirectory {
     }
 
     @Test(arguments: [
-        ("1h30m", 5_400_000), ("100ms", 100), ("1.5s", 1500), ("-2s", -2000), ("0", 0), (".5s", 500), ("1us", 1), ("2m0.25s", 120_250),
+        ("1h30m", 5_400_000), ("100ms", 100), ("1.5s", 1500), ("-2s", -2000), ("0", 0), (".5s", 500), ("1us", 1),
+        ("2m0.25s", 120_250),
     ]) func durations(_ text: String, _ milliseconds: Int) throws {
         #expect(try ConfigurationDuration(text).milliseconds == milliseconds)
     }
@@ -188,7 +193,9 @@ final class TemporaryDirectory {
 
     // MARK: The command line
 
-    private func outcome(_ arguments: String..., as program: String = "brokerd") -> (code: Int32?, output: String, options: Options?) {
+    private func outcome(_ arguments: String..., as program: String = "brokerd") -> (
+        code: Int32?, output: String, options: Options?
+    ) {
         switch BrokerCommandLine.run(arguments: ["/usr/bin/" + program] + arguments, environment: [:]) {
         case .run(let loaded): (nil, loaded.warnings.joined(), loaded.options)
         case .exit(let code, let output, _): (code, output, nil)
@@ -197,8 +204,10 @@ final class TemporaryDirectory {
 
     @Test func flagsSetOptions() throws {
         let all = outcome(
-            "-p", "1", "--addr=::1", "-n", "fred", "-P", "x.pid", "-m=-1", "--client_advertise", "a:1", "-l", "x.log", "-T=false", "-DVV",
-            "--user", "u", "-pass", "p", "--loops", "3", "--spin", "40", "-sd", "/data", "--ports_file_dir", "/run", "--max_traced_msg_len", "9",
+            "-p", "1", "--addr=::1", "-n", "fred", "-P", "x.pid", "-m=-1", "--client_advertise", "a:1", "-l", "x.log",
+            "-T=false", "-DVV",
+            "--user", "u", "-pass", "p", "--loops", "3", "--spin", "40", "-sd", "/data", "--ports_file_dir", "/run",
+            "--max_traced_msg_len", "9",
             "--log_size_limit", "0x10", "-js=false")
         let options = try #require(all.options)
         #expect(options.port == 1 && options.host == "::1" && options.serverName == "fred" && options.pidFile == "x.pid")
@@ -218,7 +227,8 @@ final class TemporaryDirectory {
         #expect(result.options?.port == 2)
         #expect(result.options?.log.debug == false)
         #expect(result.options?.pingIntervalMs == 5000)
-        #expect(result.output.hasSuffix("invalid use of field \"ping_interval\": ping_interval should be converted to a duration"))
+        #expect(
+            result.output.hasSuffix("invalid use of field \"ping_interval\": ping_interval should be converted to a duration"))
         #expect(outcome("-c", file, "-t").code == 1)
     }
 
@@ -235,8 +245,12 @@ final class TemporaryDirectory {
         #expect(outcome("-t").output == "brokerd: must specify [-c, --config] option to check configuration file syntax\n")
         #expect(outcome("foo").output == "brokerd: unrecognized command: \"foo\"\n")
         #expect(outcome("--help").output.contains("Usage: brokerd [options]"))
-        for refused in [["-js"], ["--tls"], ["--tlscert", "x"], ["--routes", "x"], ["-ms", "1"], ["--nope"], ["-p"], ["-p", "x"], ["-p", "70000"]] {
-            guard case .exit(1, let output, true) = BrokerCommandLine.run(arguments: ["brokerd"] + refused, environment: [:]) else {
+        for refused in [
+            ["-js"], ["--tls"], ["--tlscert", "x"], ["--routes", "x"], ["-ms", "1"], ["--nope"], ["-p"], ["-p", "x"],
+            ["-p", "70000"],
+        ] {
+            guard case .exit(1, let output, true) = BrokerCommandLine.run(arguments: ["brokerd"] + refused, environment: [:])
+            else {
                 Issue.record("\(refused) was not refused")
                 continue
             }
@@ -251,7 +265,9 @@ final class TemporaryDirectory {
         #expect(outcome("--signal", "reload=0").output == "brokerd: invalid pid: 0\n")
         #expect(outcome("--signal", "reload=-1").output == "brokerd: invalid pid: -1\n")
         #expect(outcome("--signal", "reload=4194304").output == "brokerd: signal \"reload\" 4194304: no such process\n")
-        #expect(outcome("--signal", "reload", as: "no-such-broker").output == "no-such-broker: no no-such-broker processes running\n")
+        #expect(
+            outcome("--signal", "reload", as: "no-such-broker").output
+                == "no-such-broker: no no-such-broker processes running\n")
         let file = try directory.write("x.pid", "77\n")
         #expect(try ProcessSignal.processID(file) == 77)
     }
@@ -261,7 +277,8 @@ final class TemporaryDirectory {
         print("command lines: seed \(plan.seed), \(plan.rounds) rounds")
         var random = SeededGenerator(seed: plan.seed)
         let pieces = [
-            "-", "--", "---", "=", "p", "m", "DV", "T", "sl", "1", "0", "0x", "08", "-1", "+1", "9223372036854775808", "true", "user", "loops",
+            "-", "--", "---", "=", "p", "m", "DV", "T", "sl", "1", "0", "0x", "08", "-1", "+1", "9223372036854775808", "true",
+            "user", "loops",
             "spin", "log_size_limit", "-9223372036854775808", " ", "é", "5s", "ldm",
         ]
         for _ in 0..<plan.rounds {
@@ -277,7 +294,8 @@ final class TemporaryDirectory {
     }
 
     @Test(arguments: [
-        (2.0, "2"), (0.5, "0.5"), (-0.00001, "-0.00001"), (0.0000025, "0.0000025"), (0.0000001, "1e-7"), (1.5e20, "150000000000000000000"),
+        (2.0, "2"), (0.5, "0.5"), (-0.00001, "-0.00001"), (0.0000025, "0.0000025"), (0.0000001, "1e-7"),
+        (1.5e20, "150000000000000000000"),
         (1.25e22, "1.25e+22"), (0.0, "0"), (123_456_789.125, "123456789.125"), (12_345_678_901_234_567.0, "12345678901234568"),
     ]) func floatsPrintAsGoPrintsThem(_ number: Double, _ text: String) {
         #expect(ConfigurationDigest.goText(number) == text)
@@ -305,7 +323,9 @@ final class TemporaryDirectory {
         listeners.monitoring = PortsFile.urls(scheme: "http", host: "::1", port: 8222)
         try ports.write(listeners)
         #expect(directory.names == ["nats-server_5.ports", "x.pid"])
-        #expect(try directory.content("nats-server_5.ports") == #"{"nats":["nats://127.0.0.1:4222"],"monitoring":["http://[::1]:8222"]}"#)
+        #expect(
+            try directory.content("nats-server_5.ports")
+                == #"{"nats":["nats://127.0.0.1:4222"],"monitoring":["http://[::1]:8222"]}"#)
         ports.remove()
         #expect(directory.names == ["x.pid"])
         #expect(PortsFile.urls(scheme: "nats", host: "0.0.0.0", port: 1).contains("nats://127.0.0.1:1"))
@@ -341,7 +361,9 @@ final class TemporaryDirectory {
         }
         #expect(message { $0.port = 15000 } == "config reload not supported for Port: old=4222, new=15000")
         #expect(message { $0.serverName = "b" } == "config reload not supported for ServerName: old=, new=b")
-        #expect(message { $0.lameDuckDurationMs = 70_000 } == "config reload not supported for LameDuckDuration: old=2m0s, new=1m10s")
+        #expect(
+            message { $0.lameDuckDurationMs = 70_000 }
+                == "config reload not supported for LameDuckDuration: old=2m0s, new=1m10s")
         #expect(message { $0.monitorPort = 14998 } == "config reload not supported for HTTPPort: old=0, new=14998")
         #expect(message { $0.noSystemAccount = true } == "config reload not supported for NoSystemAccount: old=false, new=true")
         #expect(message { $0.log.fileCountMax = 5 } == "config reload not supported for LogMaxFiles: old=0, new=5")

@@ -127,7 +127,8 @@ struct ConfigurationTreeGenerator {
             return (ConfigurationValue(.integer(number), at: nowhere), String(number), false)
         case 1:
             let (suffix, scale) = pick([
-                ("k", 1000), ("KB", 1024), ("kib", 1024), ("m", 1_000_000), ("Mi", 1 << 20), ("gb", 1 << 30), ("T", 1_000_000_000_000),
+                ("k", 1000), ("KB", 1024), ("kib", 1024), ("m", 1_000_000), ("Mi", 1 << 20), ("gb", 1 << 30),
+                ("T", 1_000_000_000_000),
                 ("p", 1_000_000_000_000_000), ("eb", 1 << 60),
             ])
             let number = Int.random(in: -7...7, using: &random)
@@ -181,13 +182,16 @@ struct ConfigurationTreeGenerator {
 
     /// A word that needs no quotes.
     private mutating func word() -> (ConfigurationValue, text: String, isBlock: Bool) {
-        let word = pick(["plain", "a.b.>", "3xyz", "100ms", "1.2.3.4:4222", "nats://host:4222", "foo{bar", "x=y:z", "é", "a#b", "truely"])
+        let word = pick([
+            "plain", "a.b.>", "3xyz", "100ms", "1.2.3.4:4222", "nats://host:4222", "foo{bar", "x=y:z", "é", "a#b", "truely",
+        ])
         return (ConfigurationValue(.string(word), at: nowhere), word, false)
     }
 
     private mutating func string() -> String {
         let letters: [Character] = [
-            "a", "Z", "0", " ", "\t", "\n", "\r", "\"", "\\", "'", "$", "{", "}", "[", "]", "(", ")", ",", ";", ":", "=", "#", "/",
+            "a", "Z", "0", " ", "\t", "\n", "\r", "\"", "\\", "'", "$", "{", "}", "[", "]", "(", ")", ",", ";", ":", "=", "#",
+            "/",
             "é", "日", "😀", ">", "*",
         ]
         return String((0..<Int.random(in: 0...12, using: &random)).map { _ in letters.randomElement(using: &random)! })

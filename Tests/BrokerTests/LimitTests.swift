@@ -7,7 +7,8 @@ import Testing
 @Suite struct LimitTests {
     @Test(arguments: [Int.min / 2, -1_000_000, -1, 0, 1, Int.max / 2]) func oddLimitsDoNotStopTheBroker(value: Int) throws {
         let changes: [(inout Options) -> Void] = [
-            { $0.maxConnections = value }, { $0.maxSubscriptions = value }, { $0.maxClosedClients = value }, { $0.pingsOutMax = value },
+            { $0.maxConnections = value }, { $0.maxSubscriptions = value }, { $0.maxClosedClients = value },
+            { $0.pingsOutMax = value },
             { $0.pingIntervalMs = value }, { $0.writeDeadlineMs = value }, { $0.maxPayloadBytes = value },
             { $0.maxSubscriptionTokens = value }, { $0.maxControlLineBytes = value },
         ]

@@ -42,7 +42,9 @@ private func query(_ name: String, _ value: String) -> MonitoringQuery {
         try query("x", "-1").uint64("x")
     }
     let digits = String(repeating: "9", count: 20)
-    #expect(throws: MonitoringFailure("Error decoding uint64 for 'x': strconv.ParseUint: parsing \"\(digits)\": value out of range")) {
+    #expect(
+        throws: MonitoringFailure("Error decoding uint64 for 'x': strconv.ParseUint: parsing \"\(digits)\": value out of range")
+    ) {
         try query("x", digits).uint64("x")
     }
 }

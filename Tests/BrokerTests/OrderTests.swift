@@ -29,7 +29,8 @@ import Testing
             for _ in 0..<(4 * rounds) {
                 let operation = try subscriber.next()
                 let words = operation.line.split(separator: " ")
-                guard words.count == 4, words[0] == "MSG", let number = words[1].split(separator: ".").last.flatMap({ Int($0) }),
+                guard words.count == 4, words[0] == "MSG",
+                    let number = words[1].split(separator: ".").last.flatMap({ Int($0) }),
                     let payload = operation.payload,
                     let round = Int(String(decoding: payload.prefix { $0 != 0x20 }, as: UTF8.self))
                 else { throw TestFailure("not a message: \(operation.line)") }

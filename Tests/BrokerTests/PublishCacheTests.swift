@@ -28,7 +28,8 @@ import Wire
                 view(queue) { queue in
                     view(sid) { sid in
                         Subscription.make(
-                            channel: channel.assumingMemoryBound(to: Channel.self), subscriber: subscriber, checks: [], subject: foo,
+                            channel: channel.assumingMemoryBound(to: Channel.self), subscriber: subscriber, checks: [],
+                            subject: foo,
                             queue: queue, sid: sid)
                     }
                 }
@@ -48,7 +49,8 @@ import Wire
             view("foo") { foo in
                 view("5") { five in
                     cache.fill(
-                        controlLine: line, subject: foo, headerBytes: -1, sizes: five, payloadCount: 5, matches: matches, generation: 7)
+                        controlLine: line, subject: foo, headerBytes: -1, sizes: five, payloadCount: 5, matches: matches,
+                        generation: 7)
                 }
             }
             isHit = cache.isHit(line.base, line.end, generation: 7)
@@ -75,7 +77,8 @@ import Wire
             view("foo") { foo in
                 view("12 14") { sizes in
                     cache.fill(
-                        controlLine: line, subject: foo, headerBytes: 12, sizes: sizes, payloadCount: 14, matches: matches, generation: 9)
+                        controlLine: line, subject: foo, headerBytes: 12, sizes: sizes, payloadCount: 14, matches: matches,
+                        generation: 9)
                 }
             }
         }
@@ -86,7 +89,8 @@ import Wire
     @Test func changesShowAtOnce() throws {
         let server = try TestBroker()
         defer { server.stop() }
-        let publisher = try server.connect(loop: 1).hello(), first = try server.connect(loop: 0).hello(), second = try server.connect(loop: 1).hello()
+        let publisher = try server.connect(loop: 1).hello(), first = try server.connect(loop: 0).hello(),
+            second = try server.connect(loop: 1).hello()
         let burst = String(repeating: "PUB foo 2\r\nhi\r\n", count: 5)
         for round in 0..<20 {
             try publisher.send(burst)

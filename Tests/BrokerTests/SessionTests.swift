@@ -90,9 +90,11 @@ import Testing
         ("CONNECT {\"protocol\":2}\r\n", "-ERR 'invalid client protocol'"),
         ("CONNECT {\"no_responders\":true}\r\n", "-ERR 'no responders requires headers support'"),
         ("CONNECT {\"account\":\"A\"}\r\n", "-ERR 'Authorization Violation'"),
-        ("CONNECT {x}\r\n", nil), ("PUB foo\r\n", nil), ("PUB foo x\r\n", nil), ("PUB a b c 1\r\n", nil), ("PUB foo -1\r\n", nil),
+        ("CONNECT {x}\r\n", nil), ("PUB foo\r\n", nil), ("PUB foo x\r\n", nil), ("PUB a b c 1\r\n", nil),
+        ("PUB foo -1\r\n", nil),
         ("PUB foo 9999999999\r\n", nil), ("SUB foo\r\n", nil), ("SUB a b c d\r\n", nil), ("UNSUB 1 2 3\r\n", nil),
-        ("HPUB foo 1\r\n", nil), ("HPUB foo 5 2\r\n", nil), ("HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", nil), ("-ERR 'x'\r\n", nil),
+        ("HPUB foo 1\r\n", nil), ("HPUB foo 5 2\r\n", nil), ("HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", nil),
+        ("-ERR 'x'\r\n", nil),
     ])
     func theLastWords(_ sent: String, _ expected: String?) throws {
         let server = try TestBroker()

@@ -34,7 +34,9 @@ func reportTraps() {
     for number in [SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT, SIGFPE] {
         signal(number) { number in
             var line: [CChar] = Array(repeating: 0, count: 300)
-            let count = withVaList([Position.text, Position.iteration.pointee]) { vsnprintf(&line, 300, "\ntrapped: %s --iteration %ld\n", $0) }
+            let count = withVaList([Position.text, Position.iteration.pointee]) {
+                vsnprintf(&line, 300, "\ntrapped: %s --iteration %ld\n", $0)
+            }
             write(STDERR_FILENO, line, Int(count))
             signal(number, SIG_DFL)
             raise(number)

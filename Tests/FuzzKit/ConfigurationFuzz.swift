@@ -5,8 +5,10 @@ import Glibc
 
 enum ConfigurationFuzz {
     private static let pieces = [
-        "{", "}", "[", "]", "(", ")", ":", "=", ",", ";", "\n", "\r\n", " ", "\t", "#", "//", "'", "\"", "\\", "\\x4", "$", "$a", "$LOOP",
-        "$2a$", "include ", "include \"b.conf\"", "-", ".", "0", "9", "1k", "1kib", "9e", "1.5", "true", "off", "\u{A0}", "é", "\0", "(\n",
+        "{", "}", "[", "]", "(", ")", ":", "=", ",", ";", "\n", "\r\n", " ", "\t", "#", "//", "'", "\"", "\\", "\\x4", "$",
+        "$a", "$LOOP",
+        "$2a$", "include ", "include \"b.conf\"", "-", ".", "0", "9", "1k", "1kib", "9e", "1.5", "true", "off", "\u{A0}", "é",
+        "\0", "(\n",
         "\n)\n", "a", "port", "port: 4222\n", "max_payload: 1MB\n", "users", "accounts {", "authorization {", "permissions",
         "publish: [\"a.>\"]", "user: a, password: b", "no_auth_user: a\n", "\"1h\"", "write_deadline: ", "9223372036854775807",
         "-9223372036854775808", "99999999999999999999e", "{users: [{user: a, password: b}]}",
@@ -32,7 +34,8 @@ enum ConfigurationFuzz {
         do throws(ConfigurationFailure) {
             first = try loader.load().options
         } catch {
-            try require(!error.messages.isEmpty && error.messages.allSatisfy { !$0.isEmpty }, "an error without words: \(shown(text))")
+            try require(
+                !error.messages.isEmpty && error.messages.allSatisfy { !$0.isEmpty }, "an error without words: \(shown(text))")
             return
         }
         let second = (try? loader.load())?.options

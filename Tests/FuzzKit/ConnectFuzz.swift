@@ -5,7 +5,8 @@ import Wire
 
 enum ConnectFuzz {
     private static let names = [
-        "verbose", "pedantic", "echo", "headers", "no_responders", "tls_required", "protocol", "lang", "version", "name", "user",
+        "verbose", "pedantic", "echo", "headers", "no_responders", "tls_required", "protocol", "lang", "version", "name",
+        "user",
         "pass", "auth_token", "nkey", "jwt", "sig", "account", "new_account", "proxy_sig", "VERBOSE", "Echo", "unknown",
     ]
 

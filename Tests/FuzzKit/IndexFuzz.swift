@@ -101,7 +101,9 @@ enum IndexFuzz {
     ) throws(FuzzFailure) {
         subject.withUnsafeBytes { index.match(ByteView($0), into: &matches) }
         let reached = entries.filter { entry in
-            entry.subject.withUnsafeBytes { pattern in subject.withUnsafeBytes { Subject.matches(ByteView(pattern), ByteView($0)) } }
+            entry.subject.withUnsafeBytes { pattern in
+                subject.withUnsafeBytes { Subject.matches(ByteView(pattern), ByteView($0)) }
+            }
         }
         func addresses(_ list: UnsafeMutablePointer<SubscriptionRef>, _ range: Range<Int>) -> [UInt] {
             range.map { UInt(bitPattern: list[$0]) }.sorted()

@@ -7,7 +7,9 @@ enum JSONFuzz {
         let value = value(&random, depth: 4)
         let text = value.serialized(random.once(in: 2) ? .compact : .pretty)
         let read: JSONValue
-        do throws(JSONError) { read = try JSONValue.parse(text) } catch { throw FuzzFailure("not read: \(shown(text)): \(error)") }
+        do throws(JSONError) { read = try JSONValue.parse(text) } catch {
+            throw FuzzFailure("not read: \(shown(text)): \(error)")
+        }
         try require(read == value, "read differently: \(shown(text))")
         var damaged = text
         for _ in 0..<(1 + random.below(3)) where !damaged.isEmpty {
@@ -15,7 +17,9 @@ enum JSONFuzz {
             switch random.below(4) {
             case 0: damaged[place] = UInt8(truncatingIfNeeded: random.next())
             case 1: damaged.remove(at: place)
-            case 2: damaged.insert(contentsOf: random.pick(["\\uD800", "\\u12", "[[[[", "1e999", "-", "\"", "{\"a\":"]).utf8, at: place)
+            case 2:
+                damaged.insert(
+                    contentsOf: random.pick(["\\uD800", "\\u12", "[[[[", "1e999", "-", "\"", "{\"a\":"]).utf8, at: place)
             default: damaged.removeLast(damaged.count - place)
             }
         }
@@ -34,11 +38,15 @@ enum JSONFuzz {
         case 3, 4: return .string(text(&random))
         case 5: return .array((0..<random.below(4)).map { _ in value(&random, depth: depth - 1) })
         default:
-            return .object(JSONObject((0..<random.below(4)).map { _ in JSONObject.Member(text(&random), value(&random, depth: depth - 1)) }))
+            return .object(
+                JSONObject(
+                    (0..<random.below(4)).map { _ in JSONObject.Member(text(&random), value(&random, depth: depth - 1)) }))
         }
     }
 
     static func text(_ random: inout SeededRandom) -> String {
-        (0..<random.below(5)).map { _ in random.pick(["a", "\"", "\\", "\n", "\u{0}", "\u{7F}", "ü", "\u{1F600}", "/", " ", "\u{2028}"]) }.joined()
+        (0..<random.below(5)).map { _ in
+            random.pick(["a", "\"", "\\", "\n", "\u{0}", "\u{7F}", "ü", "\u{1F600}", "/", " ", "\u{2028}"])
+        }.joined()
     }
 }

@@ -113,13 +113,19 @@ struct OracleParser {
         pending.text = line
         switch pending.verb {
         case .subscribe:
-            guard words.count == 2 || words.count == 3 else { return violation = .badArguments }
+            guard words.count == 2 || words.count == 3 else {
+                violation = .badArguments
+                return
+            }
             pending.subject = words[0]
             pending.queue = words.count == 3 ? words[1] : []
             pending.sid = words[words.count - 1]
             finish()
         case .unsubscribe:
-            guard words.count == 1 || words.count == 2 else { return violation = .badArguments }
+            guard words.count == 1 || words.count == 2 else {
+                violation = .badArguments
+                return
+            }
             pending.sid = words[0]
             if words.count == 2 { pending.maxMessages = size(words[1]) ?? -1 }
             finish()
@@ -131,15 +137,22 @@ struct OracleParser {
     private mutating func beginPayload(_ words: [[UInt8]]) {
         let sizes = verb == "HPUB" ? 2 : 1
         guard words.count == 1 + sizes || words.count == 2 + sizes, let total = size(words[words.count - 1]) else {
-            return violation = .badArguments
+            violation = .badArguments
+            return
         }
         pending.subject = words[0]
         pending.reply = words.count == 2 + sizes ? words[1] : []
         if sizes == 2 {
-            guard let header = size(words[words.count - 2]), header <= total else { return violation = .badArguments }
+            guard let header = size(words[words.count - 2]), header <= total else {
+                violation = .badArguments
+                return
+            }
             pending.headerBytes = header
         }
-        guard total <= payloadBytesMax else { return violation = .payloadTooLarge }
+        guard total <= payloadBytesMax else {
+            violation = .payloadTooLarge
+            return
+        }
         payloadBytes = total
         body = []
         frameBytes = lineBytes + total + 2
@@ -165,6 +178,8 @@ struct OracleParser {
 extension String {
     /// Upper case for ASCII letters only.
     fileprivate var uppercasedASCII: String {
-        String(String.UnicodeScalarView(unicodeScalars.map { ("a"..."z").contains($0) ? UnicodeScalar(UInt8($0.value) - 32) : $0 }))
+        String(
+            String.UnicodeScalarView(unicodeScalars.map { ("a"..."z").contains($0) ? UnicodeScalar(UInt8($0.value) - 32) : $0 })
+        )
     }
 }

@@ -35,12 +35,17 @@ enum ParserFuzz {
     private static func compare(
         _ outcome: Outcome, _ oracle: OracleParser, _ bytes: [UInt8], _ how: String
     ) throws(FuzzFailure) {
-        try require(outcome.operations == oracle.operations, "operations of \(shown(bytes)), \(how): \(outcome.operations), not \(oracle.operations)")
+        try require(
+            outcome.operations == oracle.operations,
+            "operations of \(shown(bytes)), \(how): \(outcome.operations), not \(oracle.operations)")
         try require(
             outcome.violation == oracle.violation,
-            "violation in \(shown(bytes)), \(how): \(String(describing: outcome.violation)), not \(String(describing: oracle.violation))")
+            "violation in \(shown(bytes)), \(how): \(String(describing: outcome.violation)), not \(String(describing: oracle.violation))"
+        )
         if oracle.violation == nil {
-            try require(outcome.frameBytes == oracle.frameBytes, "frame length in \(shown(bytes)), \(how): \(outcome.frameBytes), not \(oracle.frameBytes)")
+            try require(
+                outcome.frameBytes == oracle.frameBytes,
+                "frame length in \(shown(bytes)), \(how): \(outcome.frameBytes), not \(oracle.frameBytes)")
         }
     }
 
@@ -54,7 +59,8 @@ enum ParserFuzz {
         var start = 0, end = 0
         for piece in pieces {
             end += piece
-            let base = memory.place(bytes[start..<end], slack: ClientParser.slackBytes, junk: random.pick([0x0A, 0x20, 0x0D, 0x78, 0]))
+            let base = memory.place(
+                bytes[start..<end], slack: ClientParser.slackBytes, junk: random.pick([0x0A, 0x20, 0x0D, 0x78, 0]))
             let limit = base + (end - start)
             var cursor = base
             outcome.frameBytes = 0
@@ -108,10 +114,15 @@ enum ParserFuzz {
         }
         func word(_ random: inout SeededRandom) -> String {
             if random.once(in: 30) { return String(repeating: "w", count: random.below(2 * lineMax)) }
-            return random.pick(["a", "foo", "foo.bar", "x.*.>", "12", "ü", "a\u{1}b", "\u{7F}", "_INBOX.abcdefghijk", "0", "9999999999", "-1", "1 2"])
+            return random.pick([
+                "a", "foo", "foo.bar", "x.*.>", "12", "ü", "a\u{1}b", "\u{7F}", "_INBOX.abcdefghijk", "0", "9999999999", "-1",
+                "1 2",
+            ])
         }
         func size(_ value: Int, _ random: inout SeededRandom) -> String {
-            random.once(in: 20) ? random.pick(["", "x", "-1", "0000000001", "1e1", "999999999", "+1"]) : String(repeating: "0", count: random.below(2)) + String(value)
+            random.once(in: 20)
+                ? random.pick(["", "x", "-1", "0000000001", "1e1", "999999999", "+1"])
+                : String(repeating: "0", count: random.below(2)) + String(value)
         }
         let lineEnd = random.pick(["\r\n", "\r\n", "\r\n", "\n", "\r\r\n", " \r\n", "\t\n"])
         func cased(_ verb: String, _ random: inout SeededRandom) -> String { random.once(in: 4) ? verb.lowercased() : verb }
@@ -120,14 +131,20 @@ enum ParserFuzz {
         case 1: return Array((cased("PONG", &random) + lineEnd).utf8)
         case 2: return Array((random.pick(["+OK", "+ok", "-ERR 'x'", "-err", "INFO {}", "info{}"]) + lineEnd).utf8)
         case 3:
-            return Array((cased("CONNECT", &random) + (random.once(in: 4) ? "" : blanks(&random)) + "{\"a\":\"\(word(&random))\"}" + lineEnd).utf8)
+            return Array(
+                (cased("CONNECT", &random) + (random.once(in: 4) ? "" : blanks(&random)) + "{\"a\":\"\(word(&random))\"}"
+                    + lineEnd).utf8)
         case 4, 5:
             var text = cased("SUB", &random)
-            for _ in 0..<(random.once(in: 10) ? random.below(6) : 2 + random.below(2)) { text += blanks(&random) + word(&random) }
+            for _ in 0..<(random.once(in: 10) ? random.below(6) : 2 + random.below(2)) {
+                text += blanks(&random) + word(&random)
+            }
             return Array((text + lineEnd).utf8)
         case 6:
             var text = cased("UNSUB", &random)
-            for _ in 0..<(random.once(in: 10) ? random.below(5) : 1 + random.below(2)) { text += blanks(&random) + word(&random) }
+            for _ in 0..<(random.once(in: 10) ? random.below(5) : 1 + random.below(2)) {
+                text += blanks(&random) + word(&random)
+            }
             return Array((text + lineEnd).utf8)
         default:
             let total = random.once(in: 15) ? payloadMax + random.below(3) : random.below(payloadMax + 1)

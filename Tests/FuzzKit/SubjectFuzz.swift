@@ -53,7 +53,8 @@ struct SubjectOracle {
 
     var isFull: Bool { !tokens.isEmpty && !tokens.contains("") }
     var isValid: Bool {
-        isFull && !tokens.dropLast().contains(">") && !tokens.contains { $0.unicodeScalars.contains { " \t\r\n\u{0C}".unicodeScalars.contains($0) } }
+        isFull && !tokens.dropLast().contains(">")
+            && !tokens.contains { $0.unicodeScalars.contains { " \t\r\n\u{0C}".unicodeScalars.contains($0) } }
     }
     var isValidLiteral: Bool { isFull && !hasWildcards }
     var hasWildcards: Bool { tokens.contains("*") || tokens.contains(">") }

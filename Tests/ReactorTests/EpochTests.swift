@@ -79,7 +79,9 @@ import Testing
         while !shared.isDone.load(ordering: .relaxed) {
             epochs.enter(1)
             for _ in 0..<10 {
-                if let memory = UnsafePointer<Int>(bitPattern: shared.current.load(ordering: .acquiring)), memory.pointee != alive {
+                if let memory = UnsafePointer<Int>(bitPattern: shared.current.load(ordering: .acquiring)),
+                    memory.pointee != alive
+                {
                     shared.failures.wrappingAdd(1, ordering: .relaxed)
                 }
             }

@@ -147,16 +147,21 @@ private func stream(_ random: inout SeededRandom) -> [UInt8] {
         let end = random.once(in: 6) ? "\n" : "\r\n"
         if random.once(in: 8) { bytes += Array(random.pick(["\r\n", "\n", "\r", "\r\n\r\n"]).utf8) }
         var target = random.pick(["/", "/varz", "/a%20b", "/%41%2f", "http://h/p", "https://h", "*", "x", "/a%2", "HTTP://x?y"])
-        if random.once(in: 2) { target += "?" + random.pick(["a=1", "a=1&b=+%2B", "&&", "a;b=1&c", "%zz=1&d=2", "=", "a=b=c"]) }
+        if random.once(in: 2) {
+            target += "?" + random.pick(["a=1", "a=1&b=+%2B", "&&", "a;b=1&c", "%zz=1&d=2", "=", "a=b=c"])
+        }
         bytes += Array(random.pick(["GET", "HEAD", "POST", "OPTIONS", "g!t"]).utf8) + [32] + Array(target.utf8) + [32]
         bytes += Array((random.pick(["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/1.12"]) + end).utf8)
         if !random.once(in: 12) { bytes += Array(("Host: h" + end).utf8) }
         for _ in 0..<random.below(5) {
             let header = random.pick([
-                "Connection: close", "Connection: x , Keep-Alive", "A:b", "A:\t b \t", "Long: " + String(repeating: "y", count: 60),
+                "Connection: close", "Connection: x , Keep-Alive", "A:b", "A:\t b \t",
+                "Long: " + String(repeating: "y", count: 60),
                 "Transfer-Encoding: chunked", "Content-Length: 3", "host: again", "Accept: */*", "X: ü",
             ])
-            if !header.hasPrefix("Tr") && !header.hasPrefix("host") || random.once(in: 8) { bytes += Array((header + end).utf8) }
+            if !header.hasPrefix("Tr") && !header.hasPrefix("host") || random.once(in: 8) {
+                bytes += Array((header + end).utf8)
+            }
         }
         let length = random.below(50)
         if random.once(in: 3) {
@@ -221,7 +226,8 @@ func theParserAgreesWithASlowReader(seed: UInt64) {
         let expected = readSlowly(bytes)
         let got = readInPieces(bytes, &random)
         if got != expected {
-            Issue.record("seed \(seed) round \(round): \(String(decoding: bytes, as: UTF8.self).debugDescription)\n\(got)\n\(expected)")
+            Issue.record(
+                "seed \(seed) round \(round): \(String(decoding: bytes, as: UTF8.self).debugDescription)\n\(got)\n\(expected)")
             return
         }
         counts.requests += got.count - 1

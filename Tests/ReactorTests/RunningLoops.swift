@@ -91,7 +91,9 @@ final class TestSocket {
     func send(_ bytes: [UInt8]) {
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.send(fd, $0.baseAddress.unsafelyUnwrapped + sent, bytes.count - sent, 0x4000) }
+            let count = bytes.withUnsafeBytes {
+                Glibc.send(fd, $0.baseAddress.unsafelyUnwrapped + sent, bytes.count - sent, 0x4000)
+            }
             if count <= 0 { return }
             sent += count
         }

@@ -30,30 +30,37 @@ private func firstStep(_ text: String, lineMax: Int = 4_096, payloadMax: Int = 1
 }
 
 @Test(arguments: [
-    ("PUB foo 2\r\nhi\r\n", "pub foo [] {hi}"), ("PUB foo r 2\r\nhi\r\n", "pub foo [r] {hi}"), ("pub foo 0\r\n\r\n", "pub foo [] {}"),
+    ("PUB foo 2\r\nhi\r\n", "pub foo [] {hi}"), ("PUB foo r 2\r\nhi\r\n", "pub foo [r] {hi}"),
+    ("pub foo 0\r\n\r\n", "pub foo [] {}"),
     ("PuB\tfoo\t \t2 \t\nhi\r\n", "pub foo [] {hi}"), ("PUB  foo   2\r\nhi\r\nPING", "pub foo [] {hi} +4"),
     ("PUB foo 002\r\nhi\r\n", "pub foo [] {hi}"), ("PUB foo 2\r\n\r\n\r\n", "pub foo [] {\r\n}"),
     ("PUB f\u{1}o 2\r\nhi\r\n", "pub f\u{1}o [] {hi}"), ("PUB ü.y 2\r\nhi\r\n", "pub ü.y [] {hi}"),
     ("HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "pub foo [] h12 {NATS/1.0\r\n\r\nhi}"),
     ("hpub foo r 0 2\r\nhi\r\n", "pub foo [r] h0 {hi}"), ("HPUB foo 2 2\r\nhi\r\n", "pub foo [] h2 {hi}"),
     ("SUB foo 1\r\n", "sub foo [] 1"), ("sub foo q 1\n", "sub foo [q] 1"), ("SUB\tfoo\tq\tsid-x\r\n", "sub foo [q] sid-x"),
-    ("UNSUB 1\r\n", "unsub 1 0"), ("UNSUB 1 5\r\n", "unsub 1 5"), ("UNSUB 1 x\r\n", "unsub 1 -1"), ("UNSUB 1 9999999999\r\n", "unsub 1 -1"),
-    ("PING\r\n", "ping"), ("ping\n", "ping"), ("PONG\r\n", "pong"), ("PINGxx\r\nPONG\r\n", "ping +6"), ("+OK\r\n", "ok"), ("+ok\n", "ok"),
+    ("UNSUB 1\r\n", "unsub 1 0"), ("UNSUB 1 5\r\n", "unsub 1 5"), ("UNSUB 1 x\r\n", "unsub 1 -1"),
+    ("UNSUB 1 9999999999\r\n", "unsub 1 -1"),
+    ("PING\r\n", "ping"), ("ping\n", "ping"), ("PONG\r\n", "pong"), ("PINGxx\r\nPONG\r\n", "ping +6"), ("+OK\r\n", "ok"),
+    ("+ok\n", "ok"),
     ("-ERR 'x'\r\n", "error 'x'"), ("INFO {}\r\n", "info {}"), ("CONNECT {\"a\":1}\r\n", "connect {\"a\":1}"),
     ("connect \t {} \r\n", "connect {} "), ("CONNECT{}\r\n", "connect {}"),
 ])
 func parserAccepts(text: String, expected: String) { #expect(firstStep(text) == expected) }
 
 @Test(arguments: [
-    "FOO\r\n", "\r\n", "\n", " PING\r\n", "P U B", "PUX", "MSG foo 1 1\r\na\r\n", "HMSG a 1 1 1\r\n", "RS+ a\r\n", "A+ a\r\n", "UNSUB\r\n",
-    "SUB\r\n", "PUB\r\n", "PUBLISH a 1\r\n", "SUBfoo 1\r\n", "-ERR\r\n", "PUB foo 2\r\nhixx", "PUB foo 2\r\nhi\rx", "PUB foo 2\r\nhi\nx",
+    "FOO\r\n", "\r\n", "\n", " PING\r\n", "P U B", "PUX", "MSG foo 1 1\r\na\r\n", "HMSG a 1 1 1\r\n", "RS+ a\r\n", "A+ a\r\n",
+    "UNSUB\r\n",
+    "SUB\r\n", "PUB\r\n", "PUBLISH a 1\r\n", "SUBfoo 1\r\n", "-ERR\r\n", "PUB foo 2\r\nhixx", "PUB foo 2\r\nhi\rx",
+    "PUB foo 2\r\nhi\nx",
     "PUB foo 0\r\nx", "\0", "\u{FF}",
 ])
 func parserFindsNoOperation(text: String) { #expect(firstStep(text) == "unknownOperation") }
 
 @Test(arguments: [
-    "PUB \r\n", "PUB foo\r\n", "PUB a b c 1\r\n", "PUB foo x\r\n", "PUB foo -1\r\n", "PUB foo 1.0\r\n", "PUB foo 1234567890\r\n",
-    "PUB foo +1\r\n", "HPUB foo 1\r\n", "HPUB foo 3 2\r\n", "HPUB foo -1 2\r\n", "HPUB foo x 2\r\n", "HPUB a b c 1 2\r\n", "HPUB foo r 1 2 3\r\n",
+    "PUB \r\n", "PUB foo\r\n", "PUB a b c 1\r\n", "PUB foo x\r\n", "PUB foo -1\r\n", "PUB foo 1.0\r\n",
+    "PUB foo 1234567890\r\n",
+    "PUB foo +1\r\n", "HPUB foo 1\r\n", "HPUB foo 3 2\r\n", "HPUB foo -1 2\r\n", "HPUB foo x 2\r\n", "HPUB a b c 1 2\r\n",
+    "HPUB foo r 1 2 3\r\n",
     "SUB foo\r\n", "SUB \r\n", "SUB a b c d\r\n", "UNSUB \r\n", "UNSUB 1 2 3\r\n",
 ])
 func parserFindsBadArguments(text: String) { #expect(firstStep(text) == "badArguments") }
@@ -79,8 +86,10 @@ func parserFindsBadArguments(text: String) { #expect(firstStep(text) == "badArgu
     // The CR of a line that is not complete may belong to the line end.
     #expect(firstStep("PUB \(subject) 1\r", lineMax: 20) == "incomplete 0")
     for text in [
-        "PUB \(subject)x 1\r\nx\r\n", "PUB \(subject)x 1", "PUB \(subject) 1\rx", "SUB \(subject)xxx", "CONNECT \(subject)xxx\r\n",
-        "PING\(subject)xxx\r\n", "PING\(subject)xxx", "PUB \(String(repeating: " ", count: 30))", "SUB \(String(repeating: " ", count: 30))a 1\r\n",
+        "PUB \(subject)x 1\r\nx\r\n", "PUB \(subject)x 1", "PUB \(subject) 1\rx", "SUB \(subject)xxx",
+        "CONNECT \(subject)xxx\r\n",
+        "PING\(subject)xxx\r\n", "PING\(subject)xxx", "PUB \(String(repeating: " ", count: 30))",
+        "SUB \(String(repeating: " ", count: 30))a 1\r\n",
         "CONNECT\(String(repeating: "\t", count: 30)){}\r\n", "+OK\(subject)xxx\n",
     ] {
         #expect(firstStep(text, lineMax: 20) == "controlLineTooLong", "\(text)")

@@ -26,8 +26,10 @@ private func text(_ value: JSONValue, _ style: JSONWriter.Style = .compact) -> S
 }
 
 @Test(arguments: [
-    "", " ", "{", "[", "[1,", "[1,]", "{\"a\"", "{\"a\":", "{\"a\":1,}", "{a:1}", "{'a':1}", "{1:2}", "01", "1.", ".5", "-", "+1", "1e", "1e+",
-    "nul", "True", "\"a", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"a\tb\"", "{}x", "[]]", "1 2", "\u{FEFF}{}", "NaN", "[1 2]", "{\"a\" 1}",
+    "", " ", "{", "[", "[1,", "[1,]", "{\"a\"", "{\"a\":", "{\"a\":1,}", "{a:1}", "{'a':1}", "{1:2}", "01", "1.", ".5", "-",
+    "+1", "1e", "1e+",
+    "nul", "True", "\"a", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"a\tb\"", "{}x", "[]]", "1 2", "\u{FEFF}{}", "NaN",
+    "[1 2]", "{\"a\" 1}",
     "\"\\ud800\\u12", "\"\\ud800\\",
 ])
 func jsonRefusesWhatGoRefuses(_ source: String) {
@@ -89,19 +91,20 @@ func jsonRefusesWhatGoRefuses(_ source: String) {
     writer.beginObject()
     writer.endObject()
     writer.endObject()
-    #expect(String(decoding: writer.bytes, as: UTF8.self) == """
-        {
-          "a": -9223372036854775808,
-          "s": "q\\"\\\\\\n\\u0001é😀",
-          "list": [
-            18446744073709551615,
-            1.5,
-            null
-          ],
-          "none": [],
-          "empty": {}
-        }
-        """)
+    #expect(
+        String(decoding: writer.bytes, as: UTF8.self) == """
+            {
+              "a": -9223372036854775808,
+              "s": "q\\"\\\\\\n\\u0001é😀",
+              "list": [
+                18446744073709551615,
+                1.5,
+                null
+              ],
+              "none": [],
+              "empty": {}
+            }
+            """)
 }
 
 @Test func jsonSurvivesFuzzing() { fuzzJSON(seed: 2, rounds: 1_000) }
@@ -139,9 +142,11 @@ func randomJSON(_ random: inout SeededRandom, depth: Int) -> JSONValue {
     case 4, 5: return .string(randomText(&random))
     case 6: return .array((0..<Int.random(in: 0...4, using: &random)).map { _ in randomJSON(&random, depth: depth + 1) })
     default:
-        return .object(JSONObject((0..<Int.random(in: 0...4, using: &random)).map { _ in
-            JSONObject.Member(randomText(&random), randomJSON(&random, depth: depth + 1))
-        }))
+        return .object(
+            JSONObject(
+                (0..<Int.random(in: 0...4, using: &random)).map { _ in
+                    JSONObject.Member(randomText(&random), randomJSON(&random, depth: depth + 1))
+                }))
     }
 }
 

@@ -24,21 +24,24 @@ struct RowResult: Sendable {
             .init("duration_s", .number(Double(timing.durationNs) / 1e9)),
             .init(
                 "servers",
-                .object(servers.map { server in
-                    JSON.Member(
-                        server.side.rawValue,
-                        .object([
-                            .init("name", .string(server.name)), .init("version", .string(server.version)),
-                            .init("command", .string(server.command)),
-                        ]))
-                })),
+                .object(
+                    servers.map { server in
+                        JSON.Member(
+                            server.side.rawValue,
+                            .object([
+                                .init("name", .string(server.name)), .init("version", .string(server.version)),
+                                .init("command", .string(server.command)),
+                            ]))
+                    })),
             .init(
                 "pairs",
-                .array(pairs.map { pair in
-                    .object(Side.allCases.compactMap { side in
-                        pair[side].map { JSON.Member(side.rawValue, $0.json) }
-                    })
-                })),
+                .array(
+                    pairs.map { pair in
+                        .object(
+                            Side.allCases.compactMap { side in
+                                pair[side].map { JSON.Member(side.rawValue, $0.json) }
+                            })
+                    })),
         ])
     }
 

@@ -101,21 +101,31 @@ struct Row: Sendable {
     static let spinUs = 40
 
     private static let judged: [Row] =
-        shape("publish", "publish only", PubSub(name: "publish", subscribersPerTopic: 0), [
-            (16, 8, 10), (128, 4, 5), (1024, 2, 3.5),
-        ])
-        + shape("stream", "1:1", PubSub(name: "stream"), [
-            (16, 8, 10), (128, 4, 6), (1024, 1.8, 2.3), (16_384, 1.15, 1.5),
-        ])
-        + shape("fanout", "1:4", PubSub(name: "fan-out", subscribersPerTopic: 4), [
-            (16, 8, 9), (128, 5, 6), (1024, 1.8, 2),
-        ])
-        + shape("many", "4:4 distinct subjects", PubSub(name: "many", topics: 4), [
-            (16, 8, 10), (128, 5, 7), (1024, 2, 2.5),
-        ])
-        + shape("unique", "unique subject per message, wildcard subscriber", PubSub(name: "unique", unique: true), [
-            (128, 4, 4)
-        ])
+        shape(
+            "publish", "publish only", PubSub(name: "publish", subscribersPerTopic: 0),
+            [
+                (16, 8, 10), (128, 4, 5), (1024, 2, 3.5),
+            ])
+        + shape(
+            "stream", "1:1", PubSub(name: "stream"),
+            [
+                (16, 8, 10), (128, 4, 6), (1024, 1.8, 2.3), (16_384, 1.15, 1.5),
+            ])
+        + shape(
+            "fanout", "1:4", PubSub(name: "fan-out", subscribersPerTopic: 4),
+            [
+                (16, 8, 9), (128, 5, 6), (1024, 1.8, 2),
+            ])
+        + shape(
+            "many", "4:4 distinct subjects", PubSub(name: "many", topics: 4),
+            [
+                (16, 8, 10), (128, 5, 7), (1024, 2, 2.5),
+            ])
+        + shape(
+            "unique", "unique subject per message, wildcard subscriber", PubSub(name: "unique", unique: true),
+            [
+                (128, 4, 4)
+            ])
         + [
             Row(
                 name: "request-1-spin", title: "request/reply, 1 outstanding, spin on",

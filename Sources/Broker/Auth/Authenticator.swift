@@ -120,7 +120,9 @@ public final class Authenticator: Sendable {
         if !nkeys.isEmpty && !options.nkey.isEmpty { return authenticate(nkey: options, nonce: nonce) }
         if options.offersNothing, let admitted = admitNobody() { return .accepted(admitted) }
         if !options.user.isEmpty && !(users.isEmpty && nkeys.isEmpty) { return authenticate(user: options) }
-        if let token { return check(token, options.token, for: identity(Authenticator.globalAccount, shownAs: "", nil, .token(token))) }
+        if let token {
+            return check(token, options.token, for: identity(Authenticator.globalAccount, shownAs: "", nil, .token(token)))
+        }
         if let single {
             let isNamed = Password.equal(Array(options.user.utf8), single.name)
             let credential = Identity.Credential.single(single.name, single.password)
@@ -174,7 +176,8 @@ public final class Authenticator: Sendable {
     private func identity(
         _ account: String, shownAs name: String, _ permissions: Permissions?, _ credential: Identity.Credential
     ) -> Identity {
-        Identity(account: account, isSystem: account == systemAccount, user: name, permissions: permissions, credential: credential)
+        Identity(
+            account: account, isSystem: account == systemAccount, user: name, permissions: permissions, credential: credential)
     }
 
     /// The identity, made by an earlier directory, under this one: with today's permissions, or nil where it is no longer

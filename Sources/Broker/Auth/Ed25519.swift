@@ -44,7 +44,9 @@ enum Ed25519 {
         guard EVP_DigestSignInit(context, nil, nil, nil, key) == 1 else { return nil }
         var signature = [UInt8](repeating: 0, count: signatureBytes)
         var count = signature.count
-        guard EVP_DigestSign(context, &signature, &count, message, message.count) == 1, count == signatureBytes else { return nil }
+        guard EVP_DigestSign(context, &signature, &count, message, message.count) == 1, count == signatureBytes else {
+            return nil
+        }
         return signature
     }
 

@@ -141,7 +141,8 @@ struct SubjectSet: Sendable {
             while edges[slot].parent >= 0 {
                 let edge = edges[slot]
                 if edge.hash == hash, edge.parent == node, let base = tokens.baseAddress,
-                    ByteView(base + edge.offset, edge.count) == token {
+                    ByteView(base + edge.offset, edge.count) == token
+                {
                     return edge.child
                 }
                 slot = (slot + 1) & (edges.count - 1)

@@ -202,7 +202,8 @@ extension OptionsReader {
                     errors.append(
                         .about(
                             value.position,
-                            "Unknown field name \(goQuoted(key)) parsing subject permissions, only 'allow' or 'deny' are permitted"))
+                            "Unknown field name \(goQuoted(key)) parsing subject permissions, only 'allow' or 'deny' are permitted"
+                        ))
                 }
             }
         }
@@ -233,7 +234,9 @@ extension OptionsReader {
         return subjects
     }
 
-    private mutating func readAllowResponses(_ value: ConfigurationValue) throws(ConfigurationError) -> ResponsePermissionOptions? {
+    private mutating func readAllowResponses(_ value: ConfigurationValue) throws(ConfigurationError)
+        -> ResponsePermissionOptions?
+    {
         var response = ResponsePermissionOptions()
         switch value.kind {
         case .bool(let flag): return flag ? response : nil

@@ -95,16 +95,20 @@ struct CommandLineFlags: Sendable, Equatable {
         case .text: return .text(written)
         case .number:
             let number = integer(written)
-            let range = switch flag {
-            case .port, .monitorPort: -1...65_535
-            case .loops: 0...1024
-            case .spin: 0...1_000_000
-            default: Int.min...Int.max
+            let range =
+                switch flag {
+                case .port, .monitorPort: -1...65_535
+                case .loops: 0...1024
+                case .spin: 0...1_000_000
+                default: Int.min...Int.max
+                }
+            guard let number else {
+                throw ConfigurationError("invalid value \(goQuoted(written)) for flag -\(name): parse error")
             }
-            guard let number else { throw ConfigurationError("invalid value \(goQuoted(written)) for flag -\(name): parse error") }
             guard range.contains(number) else {
                 throw ConfigurationError(
-                    "invalid value \(goQuoted(written)) for flag -\(name): not between \(range.lowerBound) and \(range.upperBound)")
+                    "invalid value \(goQuoted(written)) for flag -\(name): not between \(range.lowerBound) and \(range.upperBound)"
+                )
             }
             return .number(number)
         case .toggle:

@@ -48,7 +48,9 @@ struct ConfigurationDuration: Equatable {
         var total = 0.0
         while !rest.isEmpty {
             let number = rest.prefix { $0 == "." || ("0"..."9").contains($0) }
-            guard let value = Double(number.hasPrefix(".") ? "0" + number : number.hasSuffix(".") ? number + "0" : String(number)),
+            guard
+                let value = Double(
+                    number.hasPrefix(".") ? "0" + number : number.hasSuffix(".") ? number + "0" : String(number)),
                 number.contains(where: { $0 != "." })
             else { throw invalid }
             rest = rest.dropFirst(number.count)

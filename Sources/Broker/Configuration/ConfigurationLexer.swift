@@ -343,8 +343,9 @@ struct ConfigurationLexer {
         if !isAtDigit { throw failure("Floats must have a digit after the '.', but got '\(nextShown)' instead.") }
         while isAtDigit { advance() }
         if next == UInt8(ascii: ".") {
-            while let byte = next, isAtDigit || byte == UInt8(ascii: ".") || byte == UInt8(ascii: ":")
-                || byte == UInt8(ascii: "-")
+            while let byte = next,
+                isAtDigit || byte == UInt8(ascii: ".") || byte == UInt8(ascii: ":")
+                    || byte == UInt8(ascii: "-")
             { advance() }
             return .string(text(from: start))
         }

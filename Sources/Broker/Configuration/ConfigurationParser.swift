@@ -253,7 +253,8 @@ public struct ConfigurationParser {
             case UInt8(ascii: ","), UInt8(ascii: "\n"), UInt8(ascii: "\r"), UInt8(ascii: "/"): lexer.advance()
             default:
                 throw lexer.failure(
-                    "Expected an array value terminator \",\" or an array terminator \"]\", but got '\(lexer.nextShown)' instead.")
+                    "Expected an array value terminator \",\" or an array terminator \"]\", but got '\(lexer.nextShown)' instead."
+                )
             }
         }
     }

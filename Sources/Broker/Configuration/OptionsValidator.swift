@@ -41,7 +41,8 @@ enum OptionsValidator {
             }
             if !users.contains(where: { $0.name == name || $0.nkey == name }) {
                 return ConfigurationError(
-                    "no_auth_user: \(goQuoted(name)) not present as user or nkey in authorization block or account configuration")
+                    "no_auth_user: \(goQuoted(name)) not present as user or nkey in authorization block or account configuration"
+                )
             }
         }
         return nil

@@ -7,7 +7,9 @@ enum HealthzPage {
     /// - Throws: for a parameter that is not a boolean.
     static func serve(_ call: MonitoringCall) throws(MonitoringFailure) {
         // Conditions that concern JetStream hold while there is none, as on nats-server.
-        for name in ["js-enabled", "js-enabled-only", "js-server-only", "js-meta-only", "details"] { _ = try call.query.bool(name) }
+        for name in ["js-enabled", "js-enabled-only", "js-server-only", "js-meta-only", "details"] {
+            _ = try call.query.bool(name)
+        }
         let account = call.query.text("account"), stream = call.query.text("stream"), consumer = call.query.text("consumer")
         if account.isEmpty && !stream.isEmpty {
             refuse(call, "\"account\" must not be empty when checking stream health")

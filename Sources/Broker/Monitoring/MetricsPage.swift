@@ -44,7 +44,9 @@ enum MetricsPage {
         page.single(
             "bellhop_connections", .gauge, "Client connections that are open.",
             Double(broker.connectionCount.load(ordering: .relaxed)))
-        total("bellhop_connections_accepted_total", "Client connections accepted.", broker.connectionsTotal.load(ordering: .relaxed))
+        total(
+            "bellhop_connections_accepted_total", "Client connections accepted.",
+            broker.connectionsTotal.load(ordering: .relaxed))
         total("bellhop_messages_in_total", "Messages that clients published.", reports.sum(\.counters.messagesIn))
         total("bellhop_bytes_in_total", "Payload bytes that clients published.", reports.sum(\.counters.bytesIn))
         total("bellhop_messages_out_total", "Messages delivered to clients.", reports.sum(\.messagesOut))
@@ -52,7 +54,8 @@ enum MetricsPage {
         page.family("bellhop_slow_consumers_total", .counter, "Connections cut because they took too long to read.")
         page.sample([("kind", "pending_bytes")], Double(reports.sum(\.counters.slowConsumersPending)))
         page.sample([("kind", "write_deadline")], Double(reports.sum(\.counters.slowConsumersDeadline)))
-        total("bellhop_stale_connections_total", "Connections cut because they left PINGs unanswered.", reports.staleConnections)
+        total(
+            "bellhop_stale_connections_total", "Connections cut because they left PINGs unanswered.", reports.staleConnections)
         total("bellhop_stalls_total", "Pauses of publishers whose receivers were behind.", reports.sum(\.stalls))
         total("bellhop_matches_total", "Messages that were matched against the subscriptions.", reports.sum(\.counters.matches))
         total("bellhop_cache_hits_total", "Messages that went the way of the one before.", reports.sum(\.counters.cacheHits))

@@ -32,7 +32,8 @@ struct MonitoringQuery: Sendable {
         let digits = text.utf8.first == UInt8(ascii: "-") || text.utf8.first == UInt8(ascii: "+") ? text.dropFirst() : text[...]
         try checkDigits(digits, text, "Error decoding int for '\(name)': strconv.Atoi")
         guard let value = Int(text) else {
-            throw MonitoringFailure("Error decoding int for '\(name)': strconv.Atoi: parsing \(goQuoted(text)): value out of range")
+            throw MonitoringFailure(
+                "Error decoding int for '\(name)': strconv.Atoi: parsing \(goQuoted(text)): value out of range")
         }
         return value
     }

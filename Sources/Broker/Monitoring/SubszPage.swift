@@ -63,7 +63,9 @@ enum SubszPage {
         Gathering<Part>.walk(
             broker, start: { _ in Part() }, clientIDs: { $0.connections.keys.sorted() },
             visit: { connection, part, budget in
-                guard let account = connection.account, filter.account.isEmpty || account.name == filter.account else { return true }
+                guard let account = connection.account, filter.account.isEmpty || account.name == filter.account else {
+                    return true
+                }
                 if filter.test.isEmpty && part.entries.count >= filter.page.end {
                     part.total += connection.subscriptions.count
                     return true

@@ -161,7 +161,9 @@ final class Router {
         let checks = subscription.pointee.checks
         if checks.contains(.noEcho), let publisher, publisher == subscription.pointee.channel { return false }
         return subscription.pointee.subscriber._withUnsafeGuaranteedRef { subscriber in
-            if checks.contains(.filtered), !subscriber.mayReceive(message.subject, queue: Subscription.queue(subscription)) { return false }
+            if checks.contains(.filtered), !subscriber.mayReceive(message.subject, queue: Subscription.queue(subscription)) {
+                return false
+            }
             if checks.contains(.tracksReplies), !message.reply.isEmpty {
                 subscriber.didDeliver(reply: message.reply, nowMs: nowMs)
             }

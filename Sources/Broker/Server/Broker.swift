@@ -44,7 +44,9 @@ public final class Broker: Sendable {
         let descriptors = Broker.raiseDescriptorLimit(for: connections)
         let loops = max(1, options.loops ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         group = try LoopGroup(count: loops, slotsMax: min(descriptors, connections + 1_024))
-        guard let key = NKey.random(.server) else { throw BrokerFailure("the system has no random numbers: cannot make a server id") }
+        guard let key = NKey.random(.server) else {
+            throw BrokerFailure("the system has no random numbers: cannot make a server id")
+        }
         serverID = key.text
         serverName = options.serverName ?? serverID
         state = Mutex(
@@ -179,7 +181,8 @@ public final class Broker: Sendable {
     func reload() {
         let (old, loader) = state.withLock { ($0.options, $0.loader) }
         guard old.configFile != nil else {
-            log.error("Failed to reload server configuration: can only reload config when a file is provided using -c or --config")
+            log.error(
+                "Failed to reload server configuration: can only reload config when a file is provided using -c or --config")
             return
         }
         do {

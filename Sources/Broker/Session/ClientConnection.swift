@@ -155,7 +155,8 @@ final class ClientConnection: ChannelHandler {
     var label: String { "\(address) - cid:\(clientID)" }
 
     private func sendInfo() {
-        var recipient = ServerInfo.Recipient(clientID: clientID, clientIP: address.host, nonce: nonce.isEmpty ? nil : String(decoding: nonce, as: UTF8.self))
+        var recipient = ServerInfo.Recipient(
+            clientID: clientID, clientIP: address.host, nonce: nonce.isEmpty ? nil : String(decoding: nonce, as: UTF8.self))
         if hasSentPong, let account {
             recipient.remoteAccount = account.name
             recipient.isSystemAccount = authorization.identity.isSystem

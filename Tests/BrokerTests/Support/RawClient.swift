@@ -177,7 +177,9 @@ final class RawClient: @unchecked Sendable {
             start = 0
         }
         var entry = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
-        guard poll(&entry, 1, RawClient.timeoutMs) > 0 else { throw TestFailure("nothing came within \(RawClient.timeoutMs) ms") }
+        guard poll(&entry, 1, RawClient.timeoutMs) > 0 else {
+            throw TestFailure("nothing came within \(RawClient.timeoutMs) ms")
+        }
         let count = recv(fd, scratch, RawClient.scratchBytes, 0)
         if count > 0 { buffer.append(contentsOf: UnsafeBufferPointer(start: scratch, count: count)) }
         if count == 0 { throw EndOfStream() }
