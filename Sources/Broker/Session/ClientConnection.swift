@@ -519,7 +519,8 @@ final class ClientConnection: ChannelHandler {
     /// - Parameter sweeps: many go at once and are marked as closed already; see `SubjectIndex.remove`.
     private func remove(_ subscription: SubscriptionRef, sweeps: Bool = false) {
         subscription.pointee.isClosed.store(true, ordering: .relaxed)
-        subscriptions.remove(subscription)
+        // Writing a reply just before may have closed the connection, and with it all of its subscriptions.
+        guard subscriptions.remove(subscription) else { return }
         index?.remove(subscription, sweeps: sweeps, retire: router.retire)
         free(subscription)
     }
