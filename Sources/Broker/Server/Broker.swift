@@ -105,7 +105,8 @@ public final class Broker: Sendable {
     }
 
     private func loopSettings(_ options: Options, _ authenticator: Authenticator) -> LoopSettings {
-        let address = state.withLock { $0.clientAddress }
+        let bound = state.withLock { $0.clientAddress } ?? SocketAddress(host: options.host, port: options.port)
+        let known = Broker.advertised(options, bound: bound)
         return LoopSettings(
             maxControlLineBytes: options.maxControlLineBytes, maxPayloadBytes: options.maxPayloadBytes,
             maxConnections: options.maxConnections, maxSubscriptions: options.maxSubscriptions,
@@ -113,11 +114,24 @@ public final class Broker: Sendable {
             pingsOutMax: options.pingsOutMax, authTimeoutMs: options.authTimeoutMs, headers: !options.noHeaderSupport,
             traces: log.isTraceEnabled,
             info: ServerInfo(
-                serverID: serverID, serverName: serverName, host: address?.host ?? options.host,
-                port: address?.port ?? options.port, headers: !options.noHeaderSupport,
+                serverID: serverID, serverName: serverName, host: known.host,
+                port: known.port, headers: !options.noHeaderSupport,
                 maxPayloadBytes: options.maxPayloadBytes, authRequired: authenticator.authRequired,
                 lameDuck: isLameDuck),
             authenticator: authenticator)
+    }
+
+    /// Where clients are told to find the broker: `client_advertise` (host, or host:port) if set, else where it listens.
+    static func advertised(_ options: Options, bound: SocketAddress) -> SocketAddress {
+        guard let text = options.clientAdvertise, !text.isEmpty else { return bound }
+        if let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]) {
+            let host = text[..<colon]
+            if host.hasPrefix("["), host.hasSuffix("]") {
+                return SocketAddress(host: String(host.dropFirst().dropLast()), port: port)
+            }
+            if !host.contains(":") { return SocketAddress(host: String(host), port: port) }
+        }
+        return SocketAddress(host: text, port: bound.port)
     }
 
     private static func loopLimits(_ options: Options) -> LoopLimits {
@@ -208,7 +222,12 @@ public final class Broker: Sendable {
         let settings = loopSettings(loaded.options, authenticator)
         let limits = Broker.loopLimits(loaded.options)
         let authChanged = changes.contains { $0 == .authorization || $0 == .accounts }
-        let infoChanged = changes.contains { if case .maxPayloadBytes = $0 { true } else { false } }
+        let infoChanged = changes.contains {
+            switch $0 {
+            case .maxPayloadBytes, .clientAdvertise: true
+            default: false
+            }
+        }
         everyLoop { router in
             router.loop.limits = limits
             router.apply(settings)

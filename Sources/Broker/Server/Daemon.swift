@@ -39,10 +39,10 @@ final class Daemon {
         }
         self.clients = clients
         broker.withState { $0.clientAddress = clients.address }
-        let bound = clients.address
+        let known = Broker.advertised(options, bound: clients.address)
         broker.everyLoop { router in
-            router.settings.info.host = bound.host
-            router.settings.info.port = bound.port
+            router.settings.info.host = known.host
+            router.settings.info.port = known.port
         }
         broker.log.info("Listening for client connections on \(clients.address)")
         listeners.nats = PortsFile.urls(scheme: "nats", host: clients.address.host, port: clients.address.port)

@@ -21,7 +21,8 @@ struct SessionOptions {
         echo = connect.echo
         headers = connect.headers
         noResponders = connect.noResponders
-        self.protocol = UInt8(clamping: connect.protocol)
+        // A level that nobody speaks stays one.
+        self.protocol = UInt8(exactly: connect.protocol) ?? .max
         name = connect.name
         lang = connect.lang
         version = connect.version
