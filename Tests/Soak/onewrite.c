@@ -164,6 +164,7 @@ int main(int argc, char **argv) {
     int port = atoi(argv[2]), requesters = atoi(argv[4]);
     rounds = strtoull(argv[3], NULL, 10);
     responders = atoi(argv[5]);
+    if (rounds == 0 || requesters <= 0 || responders <= 0) { fprintf(stderr, "onewrite: nothing to do\n"); return 2; }
     epoll = epoll_create1(0);
     struct connection *all = calloc((size_t)(requesters + responders), sizeof *all);
     for (int i = 0; i < responders; i++) open_connection(&all[i], argv[1], port, i);
