@@ -34,6 +34,18 @@ enum IndexFuzz {
             channel.deallocate()
         }
 
+        func make(_ subject: [UInt8], _ queue: [UInt8], _ sid: [UInt8]) -> SubscriptionRef {
+            subject.withUnsafeBytes { subject in
+                queue.withUnsafeBytes { queue in
+                    sid.withUnsafeBytes { sid in
+                        Subscription.make(
+                            channel: channel.assumingMemoryBound(to: Channel.self), subscriber: subscriber, checks: [],
+                            subject: ByteView(subject), queue: ByteView(queue), sid: ByteView(sid))
+                    }
+                }
+            }
+        }
+
         let words = random.pick([["a", "b"], ["a", "b", "c", "dd", "eeeeeeeee"], (0..<40).map { "w\($0)" }])
         func subject(_ random: inout SeededRandom, wildcards: Bool) -> String {
             var tokens: [String] = []
@@ -47,15 +59,7 @@ enum IndexFuzz {
                 let subject = Array(subject(&random, wildcards: true).utf8)
                 let queue = Array((random.once(in: 3) ? random.pick(["q", "r", "long.queue.name"]) : "").utf8)
                 let sid = Array("\(entries.count)".utf8)
-                let made = subject.withUnsafeBytes { subject in
-                    queue.withUnsafeBytes { queue in
-                        sid.withUnsafeBytes { sid in
-                            Subscription.make(
-                                channel: channel.assumingMemoryBound(to: Channel.self), subscriber: subscriber, checks: [],
-                                subject: ByteView(subject), queue: ByteView(queue), sid: ByteView(sid))
-                        }
-                    }
-                }
+                let made = make(subject, queue, sid)
                 index.insert(made, retire: retire)
                 entries.append(Entry(subscription: made, subject: subject, queue: queue))
             case 5..<8 where !entries.isEmpty:
@@ -63,7 +67,14 @@ enum IndexFuzz {
                 entry.subscription.pointee.isClosed.store(true, ordering: .relaxed)
                 index.remove(entry.subscription, retire: retire)
                 Subscription.free(entry.subscription)
-            case 8 where random.once(in: 10):
+            case 8 where random.once(in: 2) && !entries.isEmpty:
+                let place = random.below(entries.count)
+                let old = entries[place]
+                let new = make(old.subject, old.queue, Array("new".utf8))
+                index.replace(old.subscription, with: new, retire: retire)
+                Subscription.free(old.subscription)
+                entries[place] = Entry(subscription: new, subject: old.subject, queue: old.queue)
+            case 8 where random.once(in: 5):
                 // A connection leaves with several subscriptions at once.
                 let gone = entries.filter { _ in random.once(in: 3) }
                 entries.removeAll { entry in gone.contains { $0.subscription == entry.subscription } }

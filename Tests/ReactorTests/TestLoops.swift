@@ -37,6 +37,8 @@ final class TestLoops: Sendable {
         let address = on(0) { loop -> UInt in
             var made: ChannelRef?
             loop.adopt(FileDescriptor(owning: inside)) { channel in
+                // The test looks at the channel whenever it likes, so its memory stays.
+                channel.pointee.pins.wrappingAdd(1, ordering: .relaxed)
                 made = channel
                 return handler
             }

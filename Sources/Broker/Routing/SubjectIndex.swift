@@ -80,6 +80,31 @@ public final class SubjectIndex: Sendable {
         }
     }
 
+    /// Puts a subscription in the place of another one of the same subject and queue: every publish finds one of them.
+    /// The caller frees the old one through `retire` afterwards.
+    package func replace(_ old: SubscriptionRef, with new: SubscriptionRef, retire: Retire) {
+        writer.withLock { _ in
+            guard old.pointee.isListed else { return }
+            var node = root
+            var cursor = TokenCursor(Subscription.subject(old))
+            while let token = cursor.next() {
+                guard let next = existingChild(of: node, token) else { return }
+                node = next
+            }
+            if old.pointee.queueCount == 0 {
+                SubscriptionList.replace(node.pointee.plain, old, with: new, retire: retire)
+            } else {
+                var group = QueueGroupRef(bitPattern: node.pointee.groups.load(ordering: .relaxed))
+                while let current = group, !(QueueGroup.name(current) == Subscription.queue(old)) {
+                    group = QueueGroupRef(bitPattern: current.pointee.next.load(ordering: .relaxed))
+                }
+                guard let group else { return }
+                SubscriptionList.replace(group.pointee.members, old, with: new, retire: retire)
+            }
+            generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        }
+    }
+
     /// Voids everything derived from the index, as when permissions have changed.
     func invalidate() { generation.wrappingAdd(1, ordering: .sequentiallyConsistent) }
 
@@ -525,6 +550,23 @@ private struct SubscriptionList: ~Copyable {
         }
         retire(UnsafeMutableRawPointer(list))
         return count - kept
+    }
+
+    /// Makes a list in which `new` stands where `old` stood.
+    static func replace(
+        _ place: borrowing Atomic<UInt>, _ old: SubscriptionRef, with new: SubscriptionRef, retire: SubjectIndex.Retire
+    ) {
+        guard let list = SubscriptionListRef(bitPattern: place.load(ordering: .relaxed)) else { return }
+        let count = list.pointee.count.load(ordering: .relaxed)
+        guard let position = (0..<count).first(where: { elements(list)[$0] == old }) else { return }
+        let copy = make(capacity: count)
+        memcpy(elements(copy), elements(list), count * MemoryLayout<SubscriptionRef>.stride)
+        elements(copy)[position] = new
+        copy.pointee.count.store(count, ordering: .relaxed)
+        old.pointee.isListed = false
+        new.pointee.isListed = true
+        place.store(UInt(bitPattern: copy), ordering: .releasing)
+        retire(UnsafeMutableRawPointer(list))
     }
 
     private static func takeOut(_ candidate: SubscriptionRef, _ subscription: SubscriptionRef) -> Bool {

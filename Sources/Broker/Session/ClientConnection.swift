@@ -536,12 +536,10 @@ final class ClientConnection: ChannelHandler {
     /// - Parameter sweeps: many go at once and are marked as closed already; see `SubjectIndex.remove`.
     private func remove(_ subscription: SubscriptionRef, sweeps: Bool = false) {
         subscription.pointee.isClosed.store(true, ordering: .relaxed)
-        subscriptions.remove(subscription)
+        // Writing a reply just before may have closed the connection, and with it all of its subscriptions.
+        guard subscriptions.remove(subscription) else { return }
         index?.remove(subscription, sweeps: sweeps, retire: router.retire)
-        loop.retire(subscription) { memory in
-            Subscription.free(memory.assumingMemoryBound(to: Subscription.self))
-            return true
-        }
+        free(subscription)
     }
 
     private func dropSubscriptions() {
@@ -606,6 +604,8 @@ final class ClientConnection: ChannelHandler {
         apply(authorization.renewed(as: renewed))
         publishCache?.pointee.forget()
         for subscription in subscriptions.all {
+            // Thousands of refusals may be more than the socket takes.
+            if phase == .closed { return }
             let subject = Subscription.subject(subscription), queue = Subscription.queue(subscription)
             switch authorization.subscribe(subject, queue: queue) {
             case .denied:
@@ -621,6 +621,7 @@ final class ClientConnection: ChannelHandler {
 
     /// Checks are fixed while a subscription is in the index: where they have changed, a new one takes its place.
     private func renew(_ old: SubscriptionRef) {
+        if old.pointee.isClosed.load(ordering: .relaxed) { return }
         let subject = Subscription.subject(old), queue = Subscription.queue(old)
         let checks = checks(authorization.subscribe(subject, queue: queue))
         guard checks != old.pointee.checks else { return }
@@ -629,9 +630,19 @@ final class ClientConnection: ChannelHandler {
             sid: Subscription.sid(old))
         new.pointee.delivered.store(old.pointee.delivered.load(ordering: .relaxed), ordering: .relaxed)
         new.pointee.maxMessages.store(old.pointee.maxMessages.load(ordering: .relaxed), ordering: .relaxed)
-        remove(old)
+        subscriptions.remove(old)
         subscriptions.insert(new)
-        index?.insert(new, retire: router.retire)
+        // Not marked as closed: whoever has found it already still delivers to it, and nobody to both.
+        index?.replace(old, with: new, retire: router.retire)
+        free(old)
+    }
+
+    /// Frees a subscription that is not in the index any more, once no loop can be delivering to it.
+    private func free(_ subscription: SubscriptionRef) {
+        loop.retire(subscription) { memory in
+            Subscription.free(memory.assumingMemoryBound(to: Subscription.self))
+            return true
+        }
     }
 
     // MARK: The end

@@ -31,18 +31,20 @@ package struct SidTable: ~Copyable {
         count += 1
     }
 
-    package mutating func remove(_ subscription: SubscriptionRef) {
-        guard let slots, count > 0 else { return }
+    /// False if it is not in the table.
+    @discardableResult
+    package mutating func remove(_ subscription: SubscriptionRef) -> Bool {
+        guard let slots, count > 0 else { return false }
         let mask = capacity - 1
         var hole = home(Subscription.sid(subscription))
         while let found = slots[hole], found != subscription { hole = (hole + 1) & mask }
-        guard slots[hole] != nil else { return }
+        guard slots[hole] != nil else { return false }
         count -= 1
         if count == 0 {
             slots.deallocate()
             self.slots = nil
             capacity = 0
-            return
+            return true
         }
         // Close the gap: whatever was pushed past the hole moves back into it.
         var index = hole
@@ -50,7 +52,7 @@ package struct SidTable: ~Copyable {
             slots[hole] = nil
             while true {
                 index = (index + 1) & mask
-                guard let moving = slots[index] else { return }
+                guard let moving = slots[index] else { return true }
                 let wanted = home(Subscription.sid(moving))
                 let staysPut = hole <= index ? (hole < wanted && wanted <= index) : (hole < wanted || wanted <= index)
                 if !staysPut {

@@ -12,16 +12,20 @@ final class TestBroker: Sendable {
     let port: Int
 
     /// - Parameter configure: changes the options of a broker with two loops on a free port of the loopback.
-    init(loops: Int = 2, _ configure: (inout Options) -> Void = { _ in }) throws {
+    convenience init(loops: Int = 2, _ configure: (inout Options) -> Void = { _ in }) throws {
         var options = Options()
         options.host = "127.0.0.1"
         options.port = -1
         options.loops = loops
         options.log.file = "/dev/null"
         configure(&options)
-        let configuration = LoadedConfiguration(
-            options: options, warnings: [], digest: nil, loader: ConfigurationLoader(file: nil))
-        let broker = try Broker(configuration, log: try Logger(options.log))
+        try self.init(
+            configuration: LoadedConfiguration(
+                options: options, warnings: [], digest: nil, loader: ConfigurationLoader(file: nil)))
+    }
+
+    init(configuration: LoadedConfiguration) throws {
+        let broker = try Broker(configuration, log: try Logger(configuration.options.log))
         self.broker = broker
         let failure = Box()
         pthread_detach(
