@@ -191,7 +191,11 @@ public final class Broker: Sendable {
                 connection = made
                 return made
             }
-            if adopted { connection?.start(number: number) } else { self.connectionCount.wrappingSubtract(1, ordering: .relaxed) }
+            if adopted {
+                connection?.start(number: number)
+            } else {
+                self.connectionCount.wrappingSubtract(1, ordering: .relaxed)
+            }
         }
     }
 
