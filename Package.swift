@@ -21,8 +21,10 @@ let package = Package(
         // Imports run downwards only; docs/ARCHITECTURE.md says what each module owns.
         .target(name: "Wire", swiftSettings: settings),
         .target(name: "Reactor", dependencies: ["CLinux"], swiftSettings: settings),
+        .target(name: "Store", dependencies: ["Wire", "CLinux"], swiftSettings: settings),
         .target(
-            name: "Broker", dependencies: ["Wire", "Reactor", "CLinux", "CCrypt", "COpenSSL"], swiftSettings: settings),
+            name: "Broker", dependencies: ["Wire", "Reactor", "Store", "CLinux", "CCrypt", "COpenSSL"],
+            swiftSettings: settings),
         .executableTarget(name: "brokerd", dependencies: ["Broker"], swiftSettings: settings),
         .executableTarget(
             name: "bench", dependencies: ["Wire", "Reactor", "CLinux"], path: "Benchmarks/bench", swiftSettings: settings),
@@ -36,6 +38,7 @@ let package = Package(
 
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: settings),
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: settings),
+        .testTarget(name: "StoreTests", dependencies: ["Store"], swiftSettings: settings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
         .testTarget(name: "BenchTests", dependencies: ["bench"], swiftSettings: settings),
     ],

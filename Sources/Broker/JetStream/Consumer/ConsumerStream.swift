@@ -1,0 +1,22 @@
+// What a consumer asks of its stream.
+
+import Store
+import Wire
+
+/// Implemented by `Stream`; consumers know no more of it than this.
+protocol ConsumerStream: AnyObject {
+    var config: StreamConfig { get }
+    var host: any StreamHost { get }
+    var log: any MessageLog { get }
+    /// Where consumers keep their state; nil in memory streams.
+    var journal: (any ConsumerJournal)? { get }
+    /// Consumers see nothing beyond it: it is durable, and whole batches only.
+    var visibleSequence: UInt64 { get }
+
+    /// A consumer is done with a message: an interest or workqueue stream may remove it now.
+    func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64)
+    /// Runs `action` once everything that is in the journal now is durable; at once if there is nothing to wait for.
+    func afterJournalCommit(_ action: @escaping () -> Void)
+    /// The consumer has been inactive for its threshold and wants to be deleted, as by an API request. Called at the end of its turn.
+    func consumerExpired(_ consumer: Consumer)
+}
