@@ -31,6 +31,9 @@ final class Router {
     /// By account: what connections exchanged that have left it by now. Those still there carry their own counts.
     var formerTraffic: [String: Traffic] = [:]
     var matches = MatchBuffer()
+    let endpoints: EndpointMail
+    /// Whose message is being routed: endpoints learn it.
+    var origin = Origin.broker
     private let sizes = UnsafeMutablePointer<UInt8>.allocate(capacity: 128)
     private var randomState: UInt64
 
@@ -38,6 +41,7 @@ final class Router {
         self.loop = loop
         self.broker = broker
         self.settings = settings
+        endpoints = EndpointMail(loop: loop, backlog: broker.backlog)
         pings = PingWheel(intervalMs: settings.pingIntervalMs)
         parser = ClientParser(
             controlLineBytesMax: settings.maxControlLineBytes, payloadBytesMax: settings.maxPayloadBytes)
@@ -138,6 +142,7 @@ final class Router {
         if subscription.pointee.isClosed.load(ordering: .relaxed) { return false }
         var stripsHeaders = false
         if subscription.pointee.checks.rawValue != 0 {
+            if subscription.pointee.checks.contains(.endpoint) { return hand(message, to: subscription.pointee.endpoint) }
             guard pass(message, subscription, publisher) else { return false }
             stripsHeaders = message.headerBytes >= 0 && subscription.pointee.checks.contains(.noHeaders)
         }
@@ -152,6 +157,16 @@ final class Router {
         } else {
             stage(message, subscription)
         }
+        return true
+    }
+
+    /// Puts a message into the mail of the loop that owns an endpoint; false if the endpoint has no use for it.
+    @inline(never)
+    private func hand(_ message: Message, to address: EndpointAddress) -> Bool {
+        if address.loop == EndpointAddress.everyLoop, !AccountRequests.takes(message.subject) { return false }
+        endpoints.stage(
+            to: address, from: origin, subject: message.subject, reply: message.reply, headerBytes: message.headerBytes,
+            message.payload, .empty)
         return true
     }
 

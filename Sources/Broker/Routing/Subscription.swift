@@ -24,6 +24,8 @@ public struct Subscription: ~Copyable {
         static let filtered = Checks(rawValue: 4)
         /// Deliveries that carry a reply subject give the user leave to publish to it.
         static let tracksReplies = Checks(rawValue: 8)
+        /// The receiver is an endpoint inside the broker: the subscription has no channel.
+        static let endpoint = Checks(rawValue: 16)
     }
 
     // Never changed after the subscription is in the index.
@@ -35,6 +37,8 @@ public struct Subscription: ~Copyable {
     let checks: Checks
     /// For deliveries with checks; retained.
     let subscriber: Unmanaged<Subscriber>
+    /// Where messages go if `checks` has `endpoint`.
+    let endpoint: EndpointAddress
 
     /// It is in the index. The index's writer's only.
     var isListed = false
@@ -49,14 +53,33 @@ public struct Subscription: ~Copyable {
     package static func make(
         channel: ChannelRef, subscriber: Subscriber, checks: Checks, subject: ByteView, queue: ByteView, sid: ByteView
     ) -> SubscriptionRef {
+        make(
+            channel: channel, slot: channel.pointee.slot, subscriber: subscriber, checks: checks, endpoint: .none,
+            subject: subject, queue: queue, sid: sid)
+    }
+
+    /// A subscription of the broker's own. Whoever delivers looks at its checks first and never at its channel.
+    static func make(endpoint: EndpointAddress, subject: ByteView) -> SubscriptionRef {
+        make(
+            channel: nobody, slot: -1, subscriber: Subscriber.broker, checks: .endpoint, endpoint: endpoint, subject: subject,
+            queue: .empty, sid: .empty)
+    }
+
+    /// An address that is no channel's, and is never followed.
+    private static var nobody: ChannelRef { ChannelRef(bitPattern: MemoryLayout<Channel>.alignment).unsafelyUnwrapped }
+
+    private static func make(
+        channel: ChannelRef, slot: Int32, subscriber: Subscriber, checks: Checks, endpoint: EndpointAddress,
+        subject: ByteView, queue: ByteView, sid: ByteView
+    ) -> SubscriptionRef {
         let size = MemoryLayout<Subscription>.size + subject.count + queue.count + sid.count + Encoder.slackBytes
         guard let memory = malloc(size) else { fatalError("out of memory") }
         let subscription = memory.bindMemory(to: Subscription.self, capacity: 1)
         subscription.initialize(
             to: Subscription(
-                channel: channel, slot: channel.pointee.slot, subjectCount: Int32(subject.count),
+                channel: channel, slot: slot, subjectCount: Int32(subject.count),
                 queueCount: Int32(queue.count), sidCount: Int32(sid.count), checks: checks,
-                subscriber: Unmanaged.passRetained(subscriber)))
+                subscriber: Unmanaged.passRetained(subscriber), endpoint: endpoint))
         var tail = Encoder(text(subscription))
         tail.put(subject)
         tail.put(queue)
@@ -72,7 +95,7 @@ public struct Subscription: ~Copyable {
 
     private init(
         channel: ChannelRef, slot: Int32, subjectCount: Int32, queueCount: Int32, sidCount: Int32, checks: Checks,
-        subscriber: Unmanaged<Subscriber>
+        subscriber: Unmanaged<Subscriber>, endpoint: EndpointAddress
     ) {
         self.channel = channel
         self.slot = slot
@@ -81,6 +104,7 @@ public struct Subscription: ~Copyable {
         self.sidCount = sidCount
         self.checks = checks
         self.subscriber = subscriber
+        self.endpoint = endpoint
     }
 
     @inline(__always)

@@ -10,6 +10,7 @@ public final class Broker: Sendable {
     let log: Logger
     let group: LoopGroup
     let workers = WorkerPool(threadsMax: 2, jobsMax: 10_000)
+    let backlog: EndpointBacklog
     /// Random per process, so that nobody can choose subjects or sids that collide.
     let hashSeed = UInt64.random(in: 0...UInt64.max)
     let serverID: String
@@ -44,6 +45,7 @@ public final class Broker: Sendable {
         let descriptors = Broker.raiseDescriptorLimit(for: connections)
         let loops = max(1, options.loops ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         group = try LoopGroup(count: loops, slotsMax: min(descriptors, connections + 1_024))
+        backlog = EndpointBacklog(loops: loops)
         guard let key = NKey.random(.server) else {
             throw BrokerFailure("the system has no random numbers: cannot make a server id")
         }
@@ -89,7 +91,7 @@ public final class Broker: Sendable {
         state.withLock { state in
             func account(_ name: String) -> Account {
                 if let known = state.accounts[name] { return known }
-                let made = Account(name: name, hashSeed: hashSeed)
+                let made = Account(name: name, number: state.accounts.count, hashSeed: hashSeed)
                 state.accounts[name] = made
                 return made
             }
