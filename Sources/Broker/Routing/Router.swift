@@ -32,6 +32,10 @@ final class Router {
     var formerTraffic: [String: Traffic] = [:]
     var matches = MatchBuffer()
     let endpoints: EndpointMail
+    /// Connections that wait for a backlog to shrink.
+    var held: [ChannelID] = []
+    /// The streams that live on this loop; nil without JetStream.
+    var streams: JetStreamLoop?
     /// Whose message is being routed: endpoints learn it.
     var origin = Origin.broker
     private let sizes = UnsafeMutablePointer<UInt8>.allocate(capacity: 128)
@@ -146,16 +150,23 @@ final class Router {
             guard pass(message, subscription, publisher) else { return false }
             stripsHeaders = message.headerBytes >= 0 && subscription.pointee.checks.contains(.noHeaders)
         }
+        guard count(subscription) else { return false }
+        if stripsHeaders {
+            stageWithoutHeaders(message, subscription)
+        } else {
+            stage(message, subscription)
+        }
+        return true
+    }
+
+    /// Counts a delivery; false if the subscription has had its last.
+    @inline(__always)
+    func count(_ subscription: SubscriptionRef) -> Bool {
         let number = subscription.pointee.delivered.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
         let limit = subscription.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
         if limit != 0 && number >= limit {
             expire(subscription)
             if number > limit { return false }
-        }
-        if stripsHeaders {
-            stageWithoutHeaders(message, subscription)
-        } else {
-            stage(message, subscription)
         }
         return true
     }
@@ -173,15 +184,20 @@ final class Router {
     /// What a subscription with checks asks of each message.
     @inline(never)
     private func pass(_ message: Message, _ subscription: SubscriptionRef, _ publisher: ChannelRef?) -> Bool {
+        if subscription.pointee.checks.contains(.noEcho), let publisher, publisher == subscription.pointee.channel {
+            return false
+        }
+        return passes(reply: message.reply, routedBy: message.subject, subscription)
+    }
+
+    /// What the receiver's permissions say of a message, and what a reply subject in it permits.
+    func passes(reply: ByteView, routedBy subject: ByteView, _ subscription: SubscriptionRef) -> Bool {
         let checks = subscription.pointee.checks
-        if checks.contains(.noEcho), let publisher, publisher == subscription.pointee.channel { return false }
         return subscription.pointee.subscriber._withUnsafeGuaranteedRef { subscriber in
-            if checks.contains(.filtered), !subscriber.mayReceive(message.subject, queue: Subscription.queue(subscription)) {
+            if checks.contains(.filtered), !subscriber.mayReceive(subject, queue: Subscription.queue(subscription)) {
                 return false
             }
-            if checks.contains(.tracksReplies), !message.reply.isEmpty {
-                subscriber.didDeliver(reply: message.reply, nowMs: nowMs)
-            }
+            if checks.contains(.tracksReplies), !reply.isEmpty { subscriber.didDeliver(reply: reply, nowMs: nowMs) }
             return true
         }
     }

@@ -20,6 +20,8 @@ public final class SubjectIndex: Sendable {
     let inserts = Atomic<UInt64>(0)
     let removes = Atomic<UInt64>(0)
 
+    let watches = InterestWatches()
+
     private let hashSeed: UInt64
     private nonisolated(unsafe) let root: NodeRef
     private let writer = Mutex(())
@@ -51,6 +53,7 @@ public final class SubjectIndex: Sendable {
             count.wrappingAdd(1, ordering: .relaxed)
             inserts.wrappingAdd(1, ordering: .relaxed)
             generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            watches.notify(Subscription.subject(subscription))
         }
     }
 
@@ -76,6 +79,7 @@ public final class SubjectIndex: Sendable {
             count.wrappingSubtract(removed, ordering: .relaxed)
             removes.wrappingAdd(UInt64(removed), ordering: .relaxed)
             generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            watches.notify(Subscription.subject(subscription))
         }
     }
 

@@ -36,6 +36,7 @@ extension ClientConnection {
         index.match(subject, into: &router.matches)
         router.counters.matches &+= 1
         let publisher = options.echo ? nil : channel
+        router.origin = Origin(clientID: clientID)
         let delivered = router.deliverToMatches(message, from: publisher)
         if message.reply.isEmpty {
             considerCaching(message, parser.controlLine, generation)

@@ -180,6 +180,7 @@ final class ClientConnection: ChannelHandler {
             break
         }
         loop.stallIfCongested(channel)
+        if router.endpoints.takeOverload() { router.holdUntilRelief(channel) }
         return ReadOutcome(consumed: cursor - bytes, frameBytes: frameBytes)
     }
 
