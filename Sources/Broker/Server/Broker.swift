@@ -11,6 +11,8 @@ public final class Broker: Sendable {
     let group: LoopGroup
     let workers = WorkerPool(threadsMax: 2, jobsMax: 10_000)
     let backlog: EndpointBacklog
+    /// nil where streams are off.
+    let jetStream: JetStream?
     /// Random per process, so that nobody can choose subjects or sids that collide.
     let hashSeed = UInt64.random(in: 0...UInt64.max)
     let serverID: String
@@ -46,6 +48,7 @@ public final class Broker: Sendable {
         let loops = max(1, options.loops ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         group = try LoopGroup(count: loops, slotsMax: min(descriptors, connections + 1_024))
         backlog = EndpointBacklog(loops: loops)
+        jetStream = options.jetStream.isEnabled ? try JetStream(options.jetStream) : nil
         guard let key = NKey.random(.server) else {
             throw BrokerFailure("the system has no random numbers: cannot make a server id")
         }
@@ -103,8 +106,14 @@ public final class Broker: Sendable {
                 account.maxSubscriptions.store(-1, ordering: .relaxed)
                 account.maxPayloadBytes.store(-1, ordering: .relaxed)
             }
+            if let jetStream, options.accounts.isEmpty {
+                _ = jetStream.enable(account(Account.defaultName), AccountJetStreamOptions(), loops: group.count)
+            }
             for configured in options.accounts {
                 let account = account(configured.name)
+                if let jetStream, let limits = configured.jetStream {
+                    _ = jetStream.enable(account, limits, loops: group.count)
+                }
                 account.maxConnections.store(configured.maxConnections, ordering: .relaxed)
                 account.maxSubscriptions.store(configured.maxSubscriptions, ordering: .relaxed)
                 account.maxPayloadBytes.store(configured.maxPayloadBytes, ordering: .relaxed)
@@ -125,7 +134,7 @@ public final class Broker: Sendable {
                 serverID: serverID, serverName: serverName, host: known.host,
                 port: known.port, headers: !options.noHeaderSupport,
                 maxPayloadBytes: options.maxPayloadBytes, authRequired: authenticator.authRequired,
-                lameDuck: isLameDuck),
+                lameDuck: isLameDuck, jetStream: jetStream != nil, domain: options.jetStream.domain),
             authenticator: authenticator)
     }
 
