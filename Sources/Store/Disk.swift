@@ -16,6 +16,10 @@ public struct DiskError: Error, Equatable, CustomStringConvertible {
         self.code = code
     }
 
+    /// The file system is full, or our share of it.
+    public var isNoSpace: Bool { code == ENOSPC || code == EDQUOT }
+    public var isNotFound: Bool { code == ENOENT }
+
     public var description: String { "\(call) \(path): \(DiskError.text(code))" }
 
     static func text(_ code: Int32) -> String { strerror(code).map { String(cString: $0) } ?? "error \(code)" }

@@ -7,14 +7,8 @@ import Testing
     let disk = SystemDisk()
 
     private func inDirectory(_ body: (String) throws -> Void) throws {
-        var template = Array("/tmp/bellhop-disk-XXXXXX".utf8CString)
-        let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } }
-        let path = String(cString: try #require(made))
-        defer {
-            for name in (try? disk.list(path)) ?? [] { try? disk.remove(path + "/" + name) }
-            try? disk.removeDirectory(path)
-        }
-        try body(path)
+        let directory = try TemporaryDirectory()
+        try body(directory.path)
     }
 
     @Test func writesReadsAndTruncates() throws {
