@@ -130,13 +130,20 @@ final class Router {
         return delivered
     }
 
-    /// A number from 0 to `bound - 1`.
+    /// Not for secrets: xorshift.
     @inline(__always)
-    func random(below bound: Int) -> Int {
+    func randomBits() -> UInt64 {
         randomState ^= randomState << 13
         randomState ^= randomState >> 7
         randomState ^= randomState << 17
-        return Int(truncatingIfNeeded: UInt64(truncatingIfNeeded: bound).multipliedFullWidth(by: randomState).high)
+        return randomState
+    }
+
+    /// A number from 0 to `bound - 1`.
+    @inline(__always)
+    func random(below bound: Int) -> Int {
+        let bits = randomBits()
+        return Int(truncatingIfNeeded: UInt64(truncatingIfNeeded: bound).multipliedFullWidth(by: bits).high)
     }
 
     @inline(__always)
