@@ -33,13 +33,16 @@ public struct Subscription: ~Copyable {
     let queueCount: Int32
     let sidCount: Int32
     let checks: Checks
+    /// Where deliveries are counted: this subscription, or the first one of the same SUB where others have taken its place.
+    /// That one's memory stays until the last of them is freed.
+    let counter: SubscriptionRef
     /// For deliveries with checks; retained.
     let subscriber: Unmanaged<Subscriber>
 
     /// It is in the index. The index's writer's only.
     var isListed = false
 
-    /// Messages delivered, on whichever loop.
+    /// Messages delivered, on whichever loop. Looked at through `counter`, like `maxMessages`.
     let delivered = Atomic<UInt64>(0)
     /// Deliver this many and vanish; 0 is no limit.
     let maxMessages = Atomic<UInt64>(0)
@@ -47,7 +50,8 @@ public struct Subscription: ~Copyable {
     package let isClosed = Atomic<Bool>(false)
 
     package static func make(
-        channel: ChannelRef, subscriber: Subscriber, checks: Checks, subject: ByteView, queue: ByteView, sid: ByteView
+        channel: ChannelRef, subscriber: Subscriber, checks: Checks, subject: ByteView, queue: ByteView, sid: ByteView,
+        replacing old: SubscriptionRef? = nil
     ) -> SubscriptionRef {
         let size = MemoryLayout<Subscription>.size + subject.count + queue.count + sid.count + Encoder.slackBytes
         guard let memory = malloc(size) else { fatalError("out of memory") }
@@ -56,7 +60,7 @@ public struct Subscription: ~Copyable {
             to: Subscription(
                 channel: channel, slot: channel.pointee.slot, subjectCount: Int32(subject.count),
                 queueCount: Int32(queue.count), sidCount: Int32(sid.count), checks: checks,
-                subscriber: Unmanaged.passRetained(subscriber)))
+                counter: old?.pointee.counter ?? subscription, subscriber: Unmanaged.passRetained(subscriber)))
         var tail = Encoder(text(subscription))
         tail.put(subject)
         tail.put(queue)
@@ -64,7 +68,14 @@ public struct Subscription: ~Copyable {
         return subscription
     }
 
-    package static func free(_ subscription: SubscriptionRef) {
+    /// - Parameter isReplaced: another one counts where this one does.
+    package static func free(_ subscription: SubscriptionRef, isReplaced: Bool = false) {
+        let counter = subscription.pointee.counter
+        if counter != subscription { destroy(subscription) }
+        if !isReplaced { destroy(counter) }
+    }
+
+    private static func destroy(_ subscription: SubscriptionRef) {
         subscription.pointee.subscriber.release()
         subscription.deinitialize(count: 1)
         Glibc.free(subscription)
@@ -72,7 +83,7 @@ public struct Subscription: ~Copyable {
 
     private init(
         channel: ChannelRef, slot: Int32, subjectCount: Int32, queueCount: Int32, sidCount: Int32, checks: Checks,
-        subscriber: Unmanaged<Subscriber>
+        counter: SubscriptionRef, subscriber: Unmanaged<Subscriber>
     ) {
         self.channel = channel
         self.slot = slot
@@ -80,6 +91,7 @@ public struct Subscription: ~Copyable {
         self.queueCount = queueCount
         self.sidCount = sidCount
         self.checks = checks
+        self.counter = counter
         self.subscriber = subscriber
     }
 
