@@ -143,7 +143,8 @@ public struct OptionsReader {
     private mutating func readLimit(_ key: String, _ value: ConfigurationValue) throws(ConfigurationError) {
         let defaults = Options()
         switch key {
-        case "max_connections", "max_conn": options.maxConnections = try value.nonzero(defaults.maxConnections)
+        // Nobody is let in below one; nats-server makes zero minus one.
+        case "max_connections", "max_conn": options.maxConnections = try value.nonzero(-1)
         case "max_subscriptions", "max_subs": options.maxSubscriptions = max(0, try value.integer())
         case "max_sub_tokens", "max_subscription_tokens":
             let count = try value.integer()

@@ -169,8 +169,9 @@ final class Router {
     /// Counts a delivery; false if the subscription has had its last.
     @inline(__always)
     func count(_ subscription: SubscriptionRef) -> Bool {
-        let number = subscription.pointee.delivered.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
-        let limit = subscription.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
+        let counter = subscription.pointee.counter
+        let number = counter.pointee.delivered.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
+        let limit = counter.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
         if limit != 0 && number >= limit {
             expire(subscription)
             if number > limit { return false }
@@ -330,7 +331,7 @@ final class Router {
                 for group in cache.groups {
                     let target = targets + (group.first + random(below: group.count))
                     stageCached(target, body, bodyCount, loop)
-                    target.pointee.subscription.pointee.delivered.wrappingAdd(1, ordering: .relaxed)
+                    target.pointee.subscription.pointee.counter.pointee.delivered.wrappingAdd(1, ordering: .relaxed)
                 }
             }
             cursor += frameCount
@@ -339,11 +340,12 @@ final class Router {
         if count > 0 {
             for index in 0..<plainCount {
                 let subscription = targets[index].subscription
-                let number = subscription.pointee.delivered.wrappingAdd(
+                let counter = subscription.pointee.counter
+                let number = counter.pointee.delivered.wrappingAdd(
                     UInt64(truncatingIfNeeded: count), ordering: .sequentiallyConsistent
                 ).newValue
                 // A limit that was set during the run was meant for what follows it, but the run may have used it up.
-                let limit = subscription.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
+                let limit = counter.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
                 if limit != 0 && number >= limit { expire(subscription) }
             }
         }

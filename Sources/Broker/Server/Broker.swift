@@ -9,7 +9,8 @@ import Wire
 public final class Broker: Sendable {
     let log: Logger
     let group: LoopGroup
-    let workers = WorkerPool(threadsMax: 2, jobsMax: 10_000)
+    static let workersMax = 2
+    let workers = WorkerPool(threadsMax: workersMax, jobsMax: 10_000)
     let backlog: EndpointBacklog
     /// nil where streams are off.
     let jetStream: JetStream?
@@ -42,11 +43,9 @@ public final class Broker: Sendable {
     public init(_ configuration: LoadedConfiguration, log: Logger) throws {
         self.log = log
         let options = configuration.options
-        // More than any system has descriptors for.
-        let connections = min(max(0, options.maxConnections), 1 << 24)
-        let descriptors = Broker.raiseDescriptorLimit(for: connections)
+        let descriptors = Broker.raiseDescriptorLimit(for: options.maxConnections)
         let loops = max(1, options.loops ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-        group = try LoopGroup(count: loops, slotsMax: min(descriptors, connections + 1_024))
+        group = try LoopGroup(count: loops, slotsMax: descriptors)
         backlog = EndpointBacklog(loops: loops)
         jetStream = options.jetStream.isEnabled ? try JetStream(options.jetStream) : nil
         guard let key = NKey.random(.server) else {
@@ -62,16 +61,22 @@ public final class Broker: Sendable {
     }
 
     /// Every connection needs a descriptor; the default limit of many systems is 1,024.
+    ///
+    /// - Returns: how many descriptors there can be at most, should a reload ask for more connections later.
+    @discardableResult
     private static func raiseDescriptorLimit(for connections: Int) -> Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1_024 }
-        let wanted = rlim_t(connections + 1_024)
+        let wanted = rlim_t(min(max(0, connections), descriptorsMax) + 1_024)
         if limit.rlim_cur < wanted {
             limit.rlim_cur = min(wanted, limit.rlim_max)
             _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         }
-        return Int(clamping: limit.rlim_cur)
+        return min(Int(clamping: max(limit.rlim_cur, limit.rlim_max)), descriptorsMax)
     }
+
+    /// Where the system sets no limit. Each loop reserves address space for as many channels, and uses it for those it has.
+    private static let descriptorsMax = 1 << 20
 
     // MARK: Settings
 
@@ -239,6 +244,7 @@ public final class Broker: Sendable {
             state.loadedWallNs = Clock.wallNs()
         }
         openAccounts(loaded.options)
+        Broker.raiseDescriptorLimit(for: loaded.options.maxConnections)
         log.apply(loaded.options.log)
         let settings = loopSettings(loaded.options, authenticator)
         let limits = Broker.loopLimits(loaded.options)

@@ -87,7 +87,7 @@ extension ClientConnection {
             checks.remove(.tracksReplies)
             if message.headerBytes < 0 { checks.remove(.noHeaders) }
             if checks.contains(.noEcho), subscription.pointee.channel != channel { checks.remove(.noEcho) }
-            return checks.isEmpty && subscription.pointee.maxMessages.load(ordering: .relaxed) == 0
+            return checks.isEmpty && subscription.pointee.counter.pointee.maxMessages.load(ordering: .relaxed) == 0
         }
         for index in 0..<router.matches.plainCount where !isPlain(router.matches.plain[index]) { return false }
         for index in 0..<router.matches.memberCount where !isPlain(router.matches.members[index]) { return false }

@@ -62,9 +62,10 @@ extension ClientConnection {
     /// - Parameter limit: deliver this many in all, counted from the SUB; 0 or less ends it now.
     func unsubscribe(_ sid: ByteView, _ limit: Int) {
         if let subscription = subscriptions.find(sid) {
-            subscription.pointee.maxMessages.store(UInt64(max(0, limit)), ordering: .sequentiallyConsistent)
+            let counter = subscription.pointee.counter
+            counter.pointee.maxMessages.store(UInt64(max(0, limit)), ordering: .sequentiallyConsistent)
             // Deliveries count first and look at the limit then: none slips between this store and this load.
-            if limit > 0 && subscription.pointee.delivered.load(ordering: .sequentiallyConsistent) < UInt64(limit) {
+            if limit > 0 && counter.pointee.delivered.load(ordering: .sequentiallyConsistent) < UInt64(limit) {
                 // Cached lines do not count messages one by one.
                 index?.invalidate()
             } else {
@@ -77,11 +78,12 @@ extension ClientConnection {
     /// A delivery on some loop was the last one that UNSUB allowed.
     func subscriptionExpired(_ sid: [UInt8]) {
         sid.withUnsafeBytes { bytes in
-            if let subscription = subscriptions.find(ByteView(bytes)),
-                subscription.pointee.isClosed.load(ordering: .relaxed)
-            {
-                remove(subscription)
-            }
+            guard let subscription = subscriptions.find(ByteView(bytes)) else { return }
+            // The last delivery may have gone through one that this has replaced meanwhile.
+            let counter = subscription.pointee.counter
+            let limit = counter.pointee.maxMessages.load(ordering: .relaxed)
+            let isUsedUp = limit != 0 && counter.pointee.delivered.load(ordering: .relaxed) >= limit
+            if isUsedUp || subscription.pointee.isClosed.load(ordering: .relaxed) { remove(subscription) }
         }
     }
 
@@ -113,14 +115,15 @@ extension ClientConnection {
         guard checks != old.pointee.checks else { return }
         let new = Subscription.make(
             channel: channel, subscriber: subscriber, checks: checks, subject: subject, queue: queue,
-            sid: Subscription.sid(old))
-        new.pointee.delivered.store(old.pointee.delivered.load(ordering: .relaxed), ordering: .relaxed)
-        new.pointee.maxMessages.store(old.pointee.maxMessages.load(ordering: .relaxed), ordering: .relaxed)
+            sid: Subscription.sid(old), replacing: old)
         subscriptions.remove(old)
         subscriptions.insert(new)
         // Not marked as closed: whoever has found it already still delivers to it, and nobody to both.
         index?.replace(old, with: new, retire: router.retire)
-        free(old)
+        loop.retire(old) { memory in
+            Subscription.free(memory.assumingMemoryBound(to: Subscription.self), isReplaced: true)
+            return true
+        }
     }
 
     /// Frees a subscription that is not in the index any more, once no loop can be delivering to it.
