@@ -12,9 +12,9 @@ enum AccountRequest {
     case streamNames
     case streamList
     /// Answered by the stream's own loop: INFO, PURGE, MSG.GET, MSG.DELETE, SNAPSHOT and everything about consumers.
-    case stream(name: ByteView)
+    case stream(name: ByteView, APIResponse.Kind)
     /// Leaders and peers: there are none here.
-    case clusterOnly(type: StaticString)
+    case clusterOnly(APIResponse.Kind)
     case unknown
 }
 
@@ -38,11 +38,10 @@ enum AccountRequests {
         case 4 where group.equals("STREAM") && operation.equals("LIST"): return .streamList
         case 5 where group.equals("STREAM"): return stream(operation, token(4))
         case 6 where group.equals("STREAM") && operation.equals("MSG"):
-            return token(4).equals("GET") || token(4).equals("DELETE") ? .stream(name: token(5)) : .unknown
-        case 6 where group.equals("STREAM") && operation.equals("LEADER"):
-            return .clusterOnly(type: "stream_leader_stepdown_response")
-        case 6 where group.equals("STREAM") && operation.equals("PEER"):
-            return .clusterOnly(type: "stream_remove_peer_response")
+            if token(4).equals("GET") { return .stream(name: token(5), .messageGet) }
+            return token(4).equals("DELETE") ? .stream(name: token(5), .messageDelete) : .unknown
+        case 6 where group.equals("STREAM") && operation.equals("LEADER"): return .clusterOnly(.streamLeaderStepDown)
+        case 6 where group.equals("STREAM") && operation.equals("PEER"): return .clusterOnly(.streamRemovePeer)
         case 5... where group.equals("CONSUMER"): return consumer(operation, subject, tokens)
         default: return .unknown
         }
@@ -53,17 +52,26 @@ enum AccountRequests {
         if operation.equals("UPDATE") { return .streamUpdate(name: name) }
         if operation.equals("DELETE") { return .streamDelete(name: name) }
         if operation.equals("RESTORE") { return .streamRestore(name: name) }
-        if operation.equals("INFO") || operation.equals("PURGE") || operation.equals("SNAPSHOT") { return .stream(name: name) }
-        return .unknown
+        if operation.equals("INFO") { return .stream(name: name, .streamInfo) }
+        if operation.equals("PURGE") { return .stream(name: name, .streamPurge) }
+        return operation.equals("SNAPSHOT") ? .stream(name: name, .streamSnapshot) : .unknown
     }
 
     private static func consumer(_ operation: ByteView, _ subject: ByteView, _ tokens: Int) -> AccountRequest {
-        func name(_ place: Int) -> AccountRequest { .stream(name: Subject.token(subject, at: place) ?? .empty) }
-        if operation.equals("CREATE") { return name(4) }
-        if operation.equals("NAMES") || operation.equals("LIST") { return tokens == 5 ? name(4) : .unknown }
-        if operation.equals("DURABLE") { return tokens == 7 ? name(5) : .unknown }
-        if operation.equals("LEADER") { return tokens == 7 ? .clusterOnly(type: "consumer_leader_stepdown_response") : .unknown }
-        let known = ["INFO", "DELETE", "PAUSE", "UNPIN", "RESET"]
-        return tokens == 6 && known.contains(operation.string) ? name(4) : .unknown
+        func stream(_ place: Int, _ kind: APIResponse.Kind) -> AccountRequest {
+            .stream(name: Subject.token(subject, at: place) ?? .empty, kind)
+        }
+        if operation.equals("CREATE") { return stream(4, .consumerCreate) }
+        if operation.equals("DURABLE") { return tokens == 7 ? stream(5, .consumerCreate) : .unknown }
+        if operation.equals("NAMES") { return tokens == 5 ? stream(4, .consumerNames) : .unknown }
+        if operation.equals("LIST") { return tokens == 5 ? stream(4, .consumerList) : .unknown }
+        if operation.equals("LEADER") { return tokens == 7 ? .clusterOnly(.consumerLeaderStepDown) : .unknown }
+        guard tokens == 6 else { return .unknown }
+        let kinds: [(StaticString, APIResponse.Kind)] = [
+            ("INFO", .consumerInfo), ("DELETE", .consumerDelete), ("PAUSE", .consumerPause), ("UNPIN", .consumerUnpin),
+            ("RESET", .consumerReset),
+        ]
+        for (name, kind) in kinds where operation.equals(name) { return stream(4, kind) }
+        return .unknown
     }
 }

@@ -112,8 +112,17 @@ struct StreamEntry: Sendable {
     /// Nanoseconds since 1970.
     var createdNs: Int64
     var serial: UInt64
-    /// Where requests about it go.
-    var requests: EndpointAddress
+    var loop: Int
+    var usage: StreamUsage
+    /// Where requests about it go, once it is open.
+    var requests = EndpointAddress.none
+}
+
+/// What a stream holds, kept up to date by its loop for whoever adds it up.
+final class StreamUsage: Sendable {
+    let bytes = Atomic<UInt64>(0)
+    let messages = Atomic<UInt64>(0)
+    let consumers = Atomic<Int>(0)
 }
 
 /// One account's streams. Shared by all loops.
@@ -139,4 +148,66 @@ final class JetStreamAccount: Sendable {
     func remove(_ name: String) { streams.withLock { $0[name] = nil } }
     /// In the order of their names.
     var all: [StreamEntry] { streams.withLock { Array($0.values) }.sorted { $0.config.name < $1.config.name } }
+
+    // MARK: Limits
+
+    var accountLimits: JetStreamAccountLimits {
+        JetStreamAccountLimits(
+            maxMemoryBytes: Int64(limits.maxMemoryBytes), maxStorageBytes: Int64(limits.maxFileBytes),
+            maxStreams: limits.maxStreams, maxConsumers: limits.maxConsumers, maxAckPending: limits.maxAckPending,
+            memoryMaxStreamBytes: Int64(limits.memoryStreamBytesMax), storageMaxStreamBytes: Int64(limits.fileStreamBytesMax),
+            maxBytesRequired: limits.maxBytesRequired)
+    }
+
+    func jetStreamLimits(_ shared: JetStream) -> JetStreamLimits {
+        var all = JetStreamLimits()
+        all.account = accountLimits
+        all.maxRequestBatch = max(0, shared.options.maxRequestBatch)
+        all.maxAckPending = max(0, shared.options.maxAckPending)
+        all.maxDuplicateWindowNs = Int64(shared.options.duplicateWindowMaxNs)
+        all.defaultMaxConsumers = shared.options.defaultMaxConsumers
+        all.serverMemoryBytes = shared.maxMemoryBytes
+        all.serverStorageBytes = shared.maxFileBytes
+        return all
+    }
+
+    var usage: AccountTier {
+        var tier = AccountTier()
+        tier.limits = accountLimits
+        for entry in all {
+            let reserved = UInt64(clamping: max(0, entry.config.maxBytes))
+            let bytes = entry.usage.bytes.load(ordering: .relaxed)
+            if entry.config.storage == .memory {
+                tier.memory += bytes
+                tier.reservedMemory += reserved
+            } else {
+                tier.storage += bytes
+                tier.reservedStorage += reserved
+            }
+            tier.streams += 1
+            tier.consumers += entry.usage.consumers.load(ordering: .relaxed)
+        }
+        return tier
+    }
+
+    /// Whether the account and the server allow one more stream.
+    func checkRoom(for config: StreamConfig, _ shared: JetStream) throws(APIError) {
+        let tier = usage
+        if limits.maxStreams > 0 && tier.streams >= limits.maxStreams { throw .maximumStreamsLimit }
+        let wanted = UInt64(clamping: max(0, config.maxBytes))
+        guard wanted > 0 else { return }
+        let isMemory = config.storage == .memory
+        let reserved = isMemory ? tier.reservedMemory : tier.reservedStorage
+        let own = isMemory ? limits.maxMemoryBytes : limits.maxFileBytes
+        let (total, overflow) = reserved.addingReportingOverflow(wanted)
+        if own >= 0 && (overflow || total > UInt64(own)) { throw .accountResourcesExceeded }
+        let everybody = shared.accounts.reduce(UInt64(0)) { sum, account in
+            let other = account.usage
+            return sum &+ (isMemory ? other.reservedMemory : other.reservedStorage)
+        }
+        let (all, tooMuch) = everybody.addingReportingOverflow(wanted)
+        if tooMuch || all > UInt64(clamping: isMemory ? shared.maxMemoryBytes : shared.maxFileBytes) {
+            throw isMemory ? .memoryResourcesExceeded : .storageResourcesExceeded
+        }
+    }
 }

@@ -12,18 +12,22 @@ final class JetStreamLoop {
 
     let shared: JetStream
     unowned let router: Router
+    let admin: StreamAdmin
     private(set) var streams: [UInt64: StreamRuntime] = [:]
     /// Streams with something to decide at the end of this turn.
     private var active: [StreamRuntime] = []
-    let admin: StreamAdmin
+    /// What was done on this thread in the middle of a turn and is to be heard of at its end.
+    private var later: [() -> Void] = []
+    private var commits: UInt64 = 0
+    private var waiting: [UInt64: (CommitResult) -> Void] = [:]
 
     init(_ shared: JetStream, router: Router) {
         self.shared = shared
         self.router = router
         admin = StreamAdmin(shared, router: router)
-        admin.streams = self
         router.endpoints.accountRequest = { [unowned self] account, message, origin in
             guard let account = shared.account(account) else { return }
+            self.router.origin = origin
             admin.receive(message, for: account)
         }
         router.loop.turnEnded = { [unowned self] in turnEnded() }
@@ -31,9 +35,9 @@ final class JetStreamLoop {
 
     private var loop: EventLoop { router.loop }
 
-    func add(_ runtime: StreamRuntime) { streams[runtime.serial] = runtime }
-    func remove(_ runtime: StreamRuntime) { streams[runtime.serial] = nil }
     func stream(_ serial: UInt64) -> StreamRuntime? { streams[serial] }
+
+    // MARK: Turns
 
     /// Has a stream asked what follows from this turn, at its end.
     func touch(_ runtime: StreamRuntime) {
@@ -44,8 +48,11 @@ final class JetStreamLoop {
 
     private func turnEnded() {
         var rounds = 0
-        while router.endpoints.hasLocalMail || !active.isEmpty {
+        while router.endpoints.hasLocalMail || !active.isEmpty || !later.isEmpty {
             router.endpoints.deliverLocal()
+            let done = later
+            later = []
+            for action in done { action() }
             let taken = active
             active = []
             for runtime in taken {
@@ -63,7 +70,12 @@ final class JetStreamLoop {
     }
 
     /// Runs a commit: on this thread if it does not wait for a disk, else on a sync thread.
-    func run(_ job: CommitJob, for serial: UInt64, then: @escaping (CommitResult) -> Void) {
+    func run(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
+        guard job.waitsForDisk else {
+            let result = job.run()
+            later.append { then(result) }
+            return
+        }
         commits += 1
         let number = commits
         waiting[number] = then
@@ -72,11 +84,57 @@ final class JetStreamLoop {
             let result = job.run()
             mailbox.post { loop in (loop.context as? Router)?.streams?.committed(number, result) }
         }
-        if !isQueued { committed(number, CommitResult(error: DiskError("pthread_create", "sync thread", EAGAIN))) }
+        if !isQueued {
+            let result = job.run()
+            later.append { [unowned self] in committed(number, result) }
+        }
     }
 
-    private var commits: UInt64 = 0
-    private var waiting: [UInt64: (CommitResult) -> Void] = [:]
-
     private func committed(_ number: UInt64, _ result: CommitResult) { waiting.removeValue(forKey: number)?(result) }
+
+    // MARK: Streams come and go
+
+    /// Takes over a stream whose files are open: from here on it is served.
+    @discardableResult
+    func open(_ opened: OpenedStream, _ entry: StreamEntry, _ account: JetStreamAccount) -> StreamInfo {
+        let runtime = StreamRuntime(entry, account, loop: self)
+        streams[entry.serial] = runtime
+        runtime.start(opened)
+        return runtime.info()
+    }
+
+    /// nil if the stream is gone.
+    func update(_ serial: UInt64, _ config: StreamConfig) -> StreamInfo? {
+        guard let runtime = streams[serial] else { return nil }
+        runtime.update(config)
+        return runtime.info()
+    }
+
+    /// Stops serving a stream; `done` is called when nothing writes to its files any more.
+    func close(_ serial: UInt64, _ done: @escaping () -> Void) {
+        guard let runtime = streams.removeValue(forKey: serial) else { return done() }
+        runtime.stop(done)
+    }
+
+    /// The loops have stopped: writes what is left, so that the next start finds everything in order.
+    func shutDown() {
+        for runtime in streams.values { runtime.shutDown() }
+        streams = [:]
+    }
+
+    /// What the streams of some entries say of themselves, in the order of their names; those that are gone are left out.
+    static func gatherInfo(of entries: [StreamEntry], _ group: LoopGroup, _ done: @escaping @Sendable ([StreamInfo]) -> Void) {
+        let byLoop = Dictionary(grouping: entries, by: \.loop)
+        if byLoop.isEmpty { return done([]) }
+        let collector = Collector<[StreamInfo]>(byLoop.count) { parts in
+            done(parts.flatMap { $0 }.sorted { $0.config.name < $1.config.name })
+        }
+        for (target, entries) in byLoop {
+            let serials = entries.map(\.serial)
+            group.mailboxes[target].post { loop in
+                let streams = (loop.context as? Router)?.streams
+                collector.add(serials.compactMap { streams?.stream($0)?.info() })
+            }
+        }
+    }
 }

@@ -29,9 +29,9 @@ struct StreamDefinition: Sendable, Equatable {
     init?(_ bytes: [UInt8]) {
         let parsed = bytes.withUnsafeBytes { try? JSONValue.parse(ByteView($0)) }
         guard let createdNs = parsed?["created"]?.int64, let config = parsed?["config"]?.serialized() else { return nil }
-        let decoded = config.withUnsafeBytes { try? RequestBody.decode(StreamConfig.self, ByteView($0), isStrict: false) }
+        let decoded = config.withUnsafeBytes { try? RequestBody.decode(StreamConfigRequest.self, ByteView($0), isStrict: false) }
         guard let decoded else { return nil }
-        self.config = decoded
+        self.config = decoded.config
         self.createdNs = createdNs
     }
 }

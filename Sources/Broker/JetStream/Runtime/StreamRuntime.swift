@@ -6,33 +6,109 @@ import Store
 import Wire
 
 /// Owned by one loop. The host of its stream.
-final class StreamRuntime: StreamHost {
-    let serial: UInt64
+final class StreamRuntime: StreamHost, CommitRunner {
+    private(set) var entry: StreamEntry
     let account: JetStreamAccount
     unowned let loop: JetStreamLoop
-    /// Set once, right after the making: a stream needs its host, and the host its stream.
+    /// Set once, by `start`: a stream needs its host, and the host its stream.
     private(set) var stream: Stream?
+    private var consumers: ConsumerEndpoints?
     /// It is on the loop's list for the end of this turn.
     var isActive = false
     private var timer: TimerID?
     private var timerNs: UInt64 = .max
     private var captured: [EndpointSubscription] = []
+    private var services: [EndpointSubscription] = []
+    private var requests: RequestEndpoint?
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
     private var freshBytes = 0
     private var committingBytes = 0
+    private var commitsRunning = 0
+    private var whenStopped: (() -> Void)?
 
-    init(serial: UInt64, account: JetStreamAccount, loop: JetStreamLoop) {
-        self.serial = serial
+    init(_ entry: StreamEntry, _ account: JetStreamAccount, loop: JetStreamLoop) {
+        self.entry = entry
         self.account = account
         self.loop = loop
     }
 
+    var serial: UInt64 { entry.serial }
     var index: SubjectIndex { account.account.index }
-    private var router: Router { loop.router }
+    var router: Router { loop.router }
 
-    func attach(_ stream: Stream) { self.stream = stream }
+    // MARK: Coming and going
+
+    /// Serves the stream: from here on it is in the index and in its account's list.
+    func start(_ opened: OpenedStream) {
+        let stream = Stream(
+            config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
+            commits: self, settings: settings)
+        self.stream = stream
+        let requests = RequestEndpoint(self)
+        self.requests = requests
+        entry.requests = router.endpoints.table.add(requests)
+        consumers = ConsumerEndpoints(self, stream, recovered: opened.consumers)
+        subscribe()
+        account.set(entry)
+        touch()
+    }
+
+    private var settings: StreamSettings {
+        var settings = StreamSettings()
+        let options = loop.shared.options
+        settings.domain = options.domain ?? ""
+        settings.serverName = router.broker.serverName
+        settings.payloadBytesMax = router.settings.maxPayloadBytes
+        settings.syncPolicy =
+            switch options.sync {
+            case .always: .always
+            case .every(let ns): .interval(ns: UInt64(clamping: ns))
+            case .never: .never
+            }
+        return settings
+    }
+
+    func update(_ config: StreamConfig) {
+        stream?.update(config)
+        entry.config = config
+        subscribe()
+        account.set(entry)
+        touch()
+    }
+
+    func info() -> StreamInfo {
+        guard let stream else { return StreamInfo(config: entry.config, createdNs: entry.createdNs, timestampNs: Clock.wallNs()) }
+        return stream.info()
+    }
+
+    /// Leaves the index and the account; calls `done` when no commit is under way any more.
+    func stop(_ done: @escaping () -> Void) {
+        account.remove(entry.config.name)
+        consumers?.stop()
+        for subscription in captured + services { subscription.end() }
+        captured = []
+        services = []
+        router.endpoints.table.remove(entry.requests)
+        for watch in watches.values { index.watches.remove(watch) }
+        watches = [:]
+        watchCalls = [:]
+        if let timer { router.loop.cancel(timer) }
+        timer = nil
+        router.broker.backlog.add(router.loop.index, -freshBytes - committingBytes)
+        freshBytes = 0
+        committingBytes = 0
+        stream = nil
+        whenStopped = done
+        if commitsRunning == 0 { stopped() }
+    }
+
+    private func stopped() {
+        let done = whenStopped
+        whenStopped = nil
+        done?()
+    }
 
     // MARK: Turns
 
@@ -40,7 +116,12 @@ final class StreamRuntime: StreamHost {
     func touch() { loop.touch(self) }
 
     func turnEnded() {
-        stream?.turnEnded()
+        guard let stream else { return }
+        stream.turnEnded()
+        let state = stream.log.state
+        entry.usage.bytes.store(state.bytes, ordering: .relaxed)
+        entry.usage.messages.store(state.messages, ordering: .relaxed)
+        entry.usage.consumers.store(stream.consumers.count, ordering: .relaxed)
         setTimer()
     }
 
@@ -62,8 +143,8 @@ final class StreamRuntime: StreamHost {
 
     // MARK: Subjects
 
-    /// Captures exactly these subjects from now on.
-    func capture(_ subjects: [String]) {
+    private func subscribe() {
+        let subjects = entry.config.subjects
         captured.removeAll { subscription in
             guard !subjects.contains(subscription.subject) else { return false }
             subscription.end()
@@ -71,9 +152,18 @@ final class StreamRuntime: StreamHost {
         }
         for subject in subjects where !captured.contains(where: { $0.subject == subject }) {
             captured.append(
-                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in
-                    take(message)
-                })
+                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in take(message) })
+        }
+        for subscription in services { subscription.end() }
+        services = []
+        if entry.config.allowDirect {
+            let name = entry.config.name
+            for subject in ["$JS.API.DIRECT.GET.\(name)", "$JS.API.DIRECT.GET.\(name).>"] {
+                services.append(
+                    EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in
+                        directGet(message)
+                    })
+            }
         }
     }
 
@@ -84,18 +174,24 @@ final class StreamRuntime: StreamHost {
         touch()
     }
 
-    /// Leaves the index and the timers.
-    func stop() {
-        for subscription in captured { subscription.end() }
-        captured = []
-        for watch in watches.values { index.watches.remove(watch) }
-        watches = [:]
-        watchCalls = [:]
-        if let timer { router.loop.cancel(timer) }
-        timer = nil
-        router.broker.backlog.add(router.loop.index, -freshBytes - committingBytes)
+    // MARK: CommitRunner
+
+    func run(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
+        commitsRunning += 1
+        let bytes = freshBytes
         freshBytes = 0
-        committingBytes = 0
+        committingBytes += bytes
+        loop.run(job) { [self] result in
+            commitsRunning -= 1
+            guard stream != nil else {
+                if commitsRunning == 0 { stopped() }
+                return
+            }
+            committingBytes -= bytes
+            router.broker.backlog.add(router.loop.index, -bytes)
+            then(result)
+            touch()
+        }
     }
 
     // MARK: StreamHost
@@ -119,7 +215,7 @@ final class StreamRuntime: StreamHost {
     func hasInterest(_ subject: ByteView) -> Bool { router.hasInterest(subject, index) }
 
     func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {
-        let serial = self.serial
+        let serial = entry.serial
         let mailbox = router.loop.mailbox
         let key = ObjectIdentifier(target)
         if let old = watches[key] { index.watches.remove(old) }
