@@ -216,9 +216,7 @@ final class ClientConnection: ChannelHandler {
     }
 
     private func perform(_ verb: ClientVerb) {
-        if settings.traces && (!authorization.identity.isSystem || broker.log.isTraceVerboseEnabled) {
-            trace(verb, router.parser)
-        }
+        if settings.traces { trace(verb, router.parser) }
         switch verb {
         case .publish: publish(router.parser)
         case .subscribe: subscribe(router.parser.subject, router.parser.queue, router.parser.sid)
