@@ -122,18 +122,30 @@ final class JetStreamLoop {
         streams = [:]
     }
 
+    /// What /jsz shows of the streams of some entries.
+    static func gatherReports(
+        of entries: [StreamEntry], withConsumers: Bool, _ group: LoopGroup, _ done: @escaping @Sendable ([StreamReport]) -> Void
+    ) {
+        gather(entries, group, { $0.report(withConsumers: withConsumers) }, done)
+    }
+
     /// What the streams of some entries say of themselves, in the order of their names; those that are gone are left out.
     static func gatherInfo(of entries: [StreamEntry], _ group: LoopGroup, _ done: @escaping @Sendable ([StreamInfo]) -> Void) {
+        gather(entries, group, { $0.info() }) { infos in done(infos.sorted { $0.config.name < $1.config.name }) }
+    }
+
+    private static func gather<Part: Sendable>(
+        _ entries: [StreamEntry], _ group: LoopGroup, _ part: @escaping @Sendable (StreamRuntime) -> Part,
+        _ done: @escaping @Sendable ([Part]) -> Void
+    ) {
         let byLoop = Dictionary(grouping: entries, by: \.loop)
         if byLoop.isEmpty { return done([]) }
-        let collector = Collector<[StreamInfo]>(byLoop.count) { parts in
-            done(parts.flatMap { $0 }.sorted { $0.config.name < $1.config.name })
-        }
+        let collector = Collector<[Part]>(byLoop.count) { parts in done(parts.flatMap { $0 }) }
         for (target, entries) in byLoop {
             let serials = entries.map(\.serial)
             group.mailboxes[target].post { loop in
                 let streams = (loop.context as? Router)?.streams
-                collector.add(serials.compactMap { streams?.stream($0)?.info() })
+                collector.add(serials.compactMap { streams?.stream($0).map(part) })
             }
         }
     }
