@@ -31,6 +31,9 @@ enum Report {
         for machine in results.compactMap({ $0.json["machine"]?.string }) where told.insert(machine).inserted {
             page += "- Machine: \(machine)\n"
         }
+        for store in results.compactMap({ $0.json["store"]?.string }) where told.insert(store).inserted {
+            page += "- Store: \(store), fresh for each run; `sync` names each side's `sync_interval`\n"
+        }
         for result in results {
             for side in Side.allCases {
                 guard let server = result.json["servers"]?[side.rawValue], let command = server["command"]?.string,
@@ -67,7 +70,7 @@ enum Report {
         guard let spread else { return "" }
         var (low, high) = (metric.text(advantage: spread.min), metric.text(advantage: spread.max))
         // The smaller number first: of delays and memory that is the better one.
-        if metric != .rate && metric != .cpu { swap(&low, &high) }
+        if !metric.moreIsBetter && metric != .cpu { swap(&low, &high) }
         return metric.text(advantage: spread.median) + " (\(low)–\(high))"
     }
 
