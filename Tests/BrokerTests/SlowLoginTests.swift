@@ -72,7 +72,8 @@ private let slowHash = "$2a$12$abcdefghijklmnopqrstuu9log0hrAUiurK9/TETFbcPOPd.i
     /// A flood of logins does not outlive its clients: nobody waits behind checks whose clients have gone.
     @Test func checksOfClientsThatHaveLeftAreSkipped() throws {
         let server = try server(
-            "authorization { timeout: 5, users: [ {user: slow, password: \"\(slowHash)\"}, {user: a, password: \"\(hashOfFoobar)\"} ] }")
+            "authorization { timeout: 5, users: [ {user: slow, password: \"\(slowHash)\"}, {user: a, password: \"\(hashOfFoobar)\"} ] }"
+        )
         defer { server.stop() }
         let gate = try server.holdWorkers()
         defer { gate.open() }

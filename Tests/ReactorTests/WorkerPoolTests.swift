@@ -52,7 +52,10 @@ private final class Spawner: Sendable {
         spawner.isWilling.store(true, ordering: .relaxed)
         let pool = WorkerPool(threadsMax: 2) { body throws(SystemError) in try spawner.spawn(body) }
         let hold = Gate(), done = Tally()
-        #expect(pool.run { hold.wait(); done.add() })
+        #expect(
+            pool.run {
+                hold.wait(); done.add()
+            })
         spawner.isWilling.store(false, ordering: .relaxed)
         for _ in 0..<10 { #expect(pool.run { done.add() }) }
         #expect(spawner.attempts.load(ordering: .relaxed) > 1)
@@ -63,7 +66,10 @@ private final class Spawner: Sendable {
     @Test func aFullQueueRefuses() {
         let pool = WorkerPool(threadsMax: 1, jobsMax: 3)
         let hold = Gate(), begun = Tally(), done = Tally()
-        #expect(pool.run { begun.add(); hold.wait(); done.add() })
+        #expect(
+            pool.run {
+                begun.add(); hold.wait(); done.add()
+            })
         #expect(begun.reaches(1))
         for _ in 0..<3 { #expect(pool.run { done.add() }) }
         #expect(!pool.run { done.add() })
