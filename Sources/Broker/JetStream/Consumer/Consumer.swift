@@ -49,6 +49,8 @@ final class Consumer {
     var ackReplies = AckReplies()
     /// Terminations of messages that the stream removed: told at the end of the turn, not from within the log.
     var removals: [Removal] = []
+    /// An interest or workqueue stream wants to know what is done.
+    var keepsInterest = false
     var lastDeliveredNs: Int64?
     var lastAckedNs: Int64?
 
@@ -127,6 +129,7 @@ final class Consumer {
     private func begin() {
         let now = stream.host.now
         visibleSequence = stream.visibleSequence
+        keepsInterest = stream.config.retention != .limits
         countPending()
         setInactiveThreshold()
         setPause(now)
@@ -151,7 +154,8 @@ final class Consumer {
             state.delivered.stream = last
             state.ackFloor.stream = min(state.ackFloor.stream, last)
         }
-        nextSequence = state.lastPerSubject.isEmpty
+        nextSequence =
+            state.lastPerSubject.isEmpty
             ? max(state.delivered.stream + 1, log.state.firstSequence) : state.lastPerSubject.first
     }
 

@@ -77,7 +77,7 @@ extension Consumer {
             return ConsumerStatus.exceeded("MaxRequestBatch", "\(config.maxRequestBatch)")
         }
         if config.maxRequestExpiresNs > 0 && request.expiresNs > config.maxRequestExpiresNs {
-            return ConsumerStatus.exceeded("MaxRequestExpires", goDuration(config.maxRequestExpiresNs))
+            return ConsumerStatus.exceeded("MaxRequestExpires", GoDuration.text(config.maxRequestExpiresNs))
         }
         if config.maxRequestMaxBytes > 0 && request.maxBytes > config.maxRequestMaxBytes {
             return ConsumerStatus.exceeded("MaxRequestMaxBytes", "\(config.maxRequestMaxBytes)")

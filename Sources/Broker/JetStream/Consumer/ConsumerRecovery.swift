@@ -32,8 +32,8 @@ struct RecoveredConsumerState: ~Copyable {
             let floorConsumer = reader.number(), let floorStream = reader.number()
         else { return nil }
         var state = ConsumerState(startsAt: 1)
-        state.delivered = SequencePair(consumer: deliveredConsumer, stream: deliveredStream)
-        state.ackFloor = SequencePair(consumer: floorConsumer, stream: floorStream)
+        state.delivered = ConsumerPosition(consumer: deliveredConsumer, stream: deliveredStream)
+        state.ackFloor = ConsumerPosition(consumer: floorConsumer, stream: floorStream)
         guard state.readPending(&reader, timeNs: time), state.readExhausted(&reader), state.readLastPerSubject(&reader),
             reader.isAtEnd
         else { return nil }

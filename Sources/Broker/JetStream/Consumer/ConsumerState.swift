@@ -3,17 +3,17 @@
 
 import Wire
 
-/// A pair of sequences as JetStream shows them. 0 is before the first.
-struct SequencePair: Equatable, Sendable {
+/// A place in both numberings. 0 is before the first.
+struct ConsumerPosition: Equatable, Sendable {
     var consumer: UInt64 = 0
     var stream: UInt64 = 0
 }
 
 struct ConsumerState: ~Copyable {
     /// The last consumer sequence that was given out, and the highest stream sequence that was delivered.
-    var delivered = SequencePair()
+    var delivered = ConsumerPosition()
     /// Everything up to here is acked.
-    var ackFloor = SequencePair()
+    var ackFloor = ConsumerPosition()
     var pending = PendingTable()
     /// Deliveries of messages that used up `max_deliver`: they are no longer waited for, and stay in the stream.
     var exhausted: [UInt64: UInt32] = [:]
@@ -38,7 +38,7 @@ struct ConsumerState: ~Copyable {
         delivered.consumer &+= 1
         if sequence > delivered.stream { delivered.stream = sequence }
         if tracks { return pending.insert(sequence, delivery: delivered.consumer, sinceNs: sinceNs) }
-        ackFloor = SequencePair(consumer: delivered.consumer, stream: sequence)
+        ackFloor = ConsumerPosition(consumer: delivered.consumer, stream: sequence)
         return PendingTable.none
     }
 
@@ -63,7 +63,7 @@ struct ConsumerState: ~Copyable {
             ackFloor = delivered
         } else {
             let entry = pending[following]
-            ackFloor = SequencePair(consumer: entry.delivery &- 1, stream: entry.sequence &- 1)
+            ackFloor = ConsumerPosition(consumer: entry.delivery &- 1, stream: entry.sequence &- 1)
         }
     }
 
@@ -75,7 +75,7 @@ struct ConsumerState: ~Copyable {
             each(pending[pending.first].sequence)
             pending.remove(pending.first)
         }
-        ackFloor = SequencePair(
+        ackFloor = ConsumerPosition(
             consumer: max(ackFloor.consumer, min(delivery, delivered.consumer)), stream: max(ackFloor.stream, sequence))
     }
 
@@ -91,7 +91,7 @@ struct ConsumerState: ~Copyable {
         pending.removeAll()
         exhausted = [:]
         lastPerSubject = LastPerSubject()
-        delivered = SequencePair(consumer: 0, stream: sequence &- 1)
+        delivered = ConsumerPosition(consumer: 0, stream: sequence &- 1)
         ackFloor = delivered
     }
 }

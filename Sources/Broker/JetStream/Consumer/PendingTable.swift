@@ -121,7 +121,9 @@ struct PendingTable: ~Copyable {
         place(slot, sequence)
         // Sequences rise, so this ends at once; a recovered state is sorted too.
         var previous = order.tail
-        while previous != PendingTable.none && entries[Int(previous)].sequence > sequence { previous = entries[Int(previous)].before }
+        while previous != PendingTable.none && entries[Int(previous)].sequence > sequence {
+            previous = entries[Int(previous)].before
+        }
         linkInOrder(slot, after: previous)
         count &+= 1
         if deliveries > 1 { redeliveredCount &+= 1 }

@@ -9,7 +9,8 @@ struct PullBody {
     var isJSON: Bool
 
     static func read(_ body: ByteView) throws(PullRequest.Failure) -> PullBody {
-        if let request = PullRequestReader(body).read() { return PullBody(request: request, isJSON: true) }
+        var reader = PullRequestReader(body)
+        if let request = reader.read() { return PullBody(request: request, isJSON: true) }
         var start = 0
         while start < body.count && Subject.isWhitespace(body[start]) { start += 1 }
         let isJSON = start < body.count && body[start] == UInt8(ascii: "{")
