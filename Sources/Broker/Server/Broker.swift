@@ -174,8 +174,16 @@ public final class Broker: Sendable {
         logStart()
         let options = self.options
         let authenticator = Authenticator(options)
+        let recovered = try jetStream?.recover(loops: group.count, log: log) ?? []
         try group.run(limits: Broker.loopLimits(options)) { loop in
-            loop.context = Router(loop: loop, broker: self, settings: self.loopSettings(options, authenticator))
+            let router = Router(loop: loop, broker: self, settings: self.loopSettings(options, authenticator))
+            loop.context = router
+            if let jetStream = self.jetStream {
+                let streams = JetStreamLoop(jetStream, router: router)
+                router.streams = streams
+                for (entry, account, opened) in recovered[loop.index].take() ?? [] { streams.open(opened, entry, account) }
+                if loop.index == 0 { streams.subscribeToAPI() }
+            }
             if loop.index == 0 { try Daemon(broker: self, loop: loop, signals: signals).start() }
         }
         log.info("Server Exiting..")
@@ -256,6 +264,7 @@ public final class Broker: Sendable {
             }
         }
         everyLoop { router in
+            if router.loop.index == 0 { router.streams?.subscribeToAPI() }
             router.loop.limits = limits
             router.apply(settings)
             for connection in Array(router.connections.values) {

@@ -23,7 +23,25 @@ enum AccountRequests {
 
     /// False for what streams and consumers subscribe to themselves: without them nobody answers, and the client is told so.
     static func takes(_ subject: ByteView) -> Bool {
+        // To a domain by name: looked at when it is dealt with.
+        if !subject.hasPrefix(prefix) { return true }
+        return isForAccount(subject)
+    }
+
+    private static func isForAccount(_ subject: ByteView) -> Bool {
         !subject.hasPrefix("$JS.API.CONSUMER.MSG.NEXT.") && !subject.hasPrefix("$JS.API.DIRECT.GET.")
+    }
+
+    /// A subject that was sent to a domain by name, as it would be without: `$JS.hub.API.INFO` is `$JS.API.INFO`, and
+    /// `$JS.hub.API.$KV.b.k` is `$KV.b.k`.
+    static func withoutDomain(_ subject: ByteView) -> [UInt8]? {
+        guard subject.hasPrefix("$JS."), let domain = Subject.token(subject, at: 1), let api = Subject.token(subject, at: 2),
+            api.equals("API"), Subject.tokenCount(subject) > 3
+        else { return nil }
+        let start = 4 + domain.count + 5
+        let rest = ByteView(subject.base + start, subject.count - start)
+        if rest.hasPrefix("$KV.") || rest.hasPrefix("$O.") { return rest.bytes }
+        return Array("$JS.API.".utf8) + rest.bytes
     }
 
     /// Reads a subject under `$JS.API.`

@@ -189,25 +189,4 @@ final class JetStreamAccount: Sendable {
         }
         return tier
     }
-
-    /// Whether the account and the server allow one more stream.
-    func checkRoom(for config: StreamConfig, _ shared: JetStream) throws(APIError) {
-        let tier = usage
-        if limits.maxStreams > 0 && tier.streams >= limits.maxStreams { throw .maximumStreamsLimit }
-        let wanted = UInt64(clamping: max(0, config.maxBytes))
-        guard wanted > 0 else { return }
-        let isMemory = config.storage == .memory
-        let reserved = isMemory ? tier.reservedMemory : tier.reservedStorage
-        let own = isMemory ? limits.maxMemoryBytes : limits.maxFileBytes
-        let (total, overflow) = reserved.addingReportingOverflow(wanted)
-        if own >= 0 && (overflow || total > UInt64(own)) { throw .accountResourcesExceeded }
-        let everybody = shared.accounts.reduce(UInt64(0)) { sum, account in
-            let other = account.usage
-            return sum &+ (isMemory ? other.reservedMemory : other.reservedStorage)
-        }
-        let (all, tooMuch) = everybody.addingReportingOverflow(wanted)
-        if tooMuch || all > UInt64(clamping: isMemory ? shared.maxMemoryBytes : shared.maxFileBytes) {
-            throw isMemory ? .memoryResourcesExceeded : .storageResourcesExceeded
-        }
-    }
 }

@@ -19,6 +19,7 @@ final class JetStreamLoop {
     /// What was done on this thread in the middle of a turn and is to be heard of at its end.
     private var later: [() -> Void] = []
     private var commits: UInt64 = 0
+    private var subscribed: Set<Int> = []
     private var waiting: [UInt64: (CommitResult) -> Void] = [:]
 
     init(_ shared: JetStream, router: Router) {
@@ -28,7 +29,7 @@ final class JetStreamLoop {
         router.endpoints.accountRequest = { [unowned self] account, message, origin in
             guard let account = shared.account(account) else { return }
             self.router.origin = origin
-            admin.receive(message, for: account)
+            received(message, for: account)
         }
         router.loop.turnEnded = { [unowned self] in turnEnded() }
     }
@@ -36,6 +37,40 @@ final class JetStreamLoop {
     private var loop: EventLoop { router.loop }
 
     func stream(_ serial: UInt64) -> StreamRuntime? { streams[serial] }
+
+    // MARK: Accounts
+
+    /// Listens to the API in accounts that are new. Called on loop 0.
+    func subscribeToAPI() {
+        for account in shared.accounts where subscribed.insert(account.account.number).inserted {
+            var subjects = ["$JS.API.>"]
+            if let domain = shared.options.domain { subjects.append("$JS.\(domain).API.>") }
+            let address = EndpointAddress(
+                loop: EndpointAddress.everyLoop, slot: Int32(account.account.number), generation: 0)
+            for subject in subjects {
+                Array(subject.utf8).withUnsafeBytes { bytes in
+                    account.account.index.insert(
+                        Subscription.make(endpoint: address, subject: ByteView(bytes)), retire: router.retire)
+                }
+            }
+        }
+    }
+
+    private func received(_ message: Message, for account: JetStreamAccount) {
+        if message.subject.hasPrefix(AccountRequests.prefix) { return admin.receive(message, for: account) }
+        guard let subject = AccountRequests.withoutDomain(message.subject) else { return }
+        subject.withUnsafeBytes { bytes in
+            let view = ByteView(bytes)
+            if view.hasPrefix(AccountRequests.prefix) && AccountRequests.takes(view) {
+                var request = message
+                request.subject = view
+                admin.receive(request, for: account)
+            } else {
+                _ = router.publish(
+                    account.account.index, subject: view, reply: message.reply, headers: message.headers, payload: message.body)
+            }
+        }
+    }
 
     // MARK: Turns
 

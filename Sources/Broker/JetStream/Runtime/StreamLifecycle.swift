@@ -87,12 +87,16 @@ final class StreamLifecycle {
     private func create(_ call: APICall) throws(APIError) {
         let request = try call.decode(StreamConfigRequest.self, isStrict: isStrict)
         if request.config.name != call.lastToken { throw .streamMismatch }
-        let config = try checked(request.config, request.pedantic, call.account)
-        if let existing = call.account.stream(config.name) {
-            guard existing.config.isSame(as: config) else { throw .streamNameExists }
-            return answerWithInfo(call, existing, didCreate: false)
+        let limits = call.account.jetStreamLimits(shared), directory = directory(of: call.account)
+        switch try request.config.checkedForCreate(pedantic: request.pedantic, limits: limits, directory: directory) {
+        case .exists:
+            guard let entry = call.account.stream(request.config.name) else { throw .streamNotFound }
+            answerWithInfo(call, entry)
+        case .new(let config): try create(config, call)
         }
-        try call.account.checkRoom(for: config, shared)
+    }
+
+    private func create(_ config: StreamConfig, _ call: APICall) throws(APIError) {
         let definition = StreamDefinition(config: config, createdNs: Clock.wallNs())
         let entry = StreamEntry(
             config: config, createdNs: definition.createdNs, serial: shared.nextSerial(), loop: leastLoadedLoop(),
@@ -126,24 +130,24 @@ final class StreamLifecycle {
         return counts.indices.min { counts[$0] < counts[$1] } ?? 0
     }
 
-    private func answerWithInfo(_ call: APICall, _ entry: StreamEntry, didCreate: Bool) {
+    private func answerWithInfo(_ call: APICall, _ entry: StreamEntry) {
         let home = home(call)
         JetStreamLoop.gatherInfo(of: [entry], router.loop.group) { infos in
             home { lifecycle in
                 guard let info = infos.first else { return lifecycle.refuse(call, .streamNotFound) }
-                lifecycle.finish(call, APIResponse.stream(call.kind, info, didCreate: didCreate))
+                lifecycle.finish(call, APIResponse.stream(call.kind, info))
             }
         }
     }
 
-    private func checked(
-        _ config: StreamConfig, _ isPedantic: Bool, _ account: JetStreamAccount
-    ) throws(APIError) -> StreamConfig {
-        try config.checked(pedantic: isPedantic, limits: account.jetStreamLimits(shared)) { name in
-            account.stream(name)?.config
-        } others: {
-            account.all.map(\.config)
+    private func directory(of account: JetStreamAccount) -> StreamDirectory {
+        var directory = StreamDirectory(streams: account.all.map(\.config))
+        for other in shared.accounts {
+            let usage = other.usage
+            directory.serverReservedMemoryBytes.add(clamping: usage.reservedMemory)
+            directory.serverReservedStorageBytes.add(clamping: usage.reservedStorage)
         }
+        return directory
     }
 
     // MARK: UPDATE
@@ -152,7 +156,26 @@ final class StreamLifecycle {
         let request = try call.decode(StreamConfigRequest.self, isStrict: isStrict)
         if request.config.name != call.lastToken { throw .streamMismatch }
         guard let entry = call.account.stream(call.lastToken) else { throw .streamNotFound }
-        let config = try checked(request.config, request.pedantic, call.account).updated(from: entry.config)
+        let home = home(call)
+        router.loop.group.mailboxes[entry.loop].post { loop in
+            let runtime = (loop.context as? Router)?.streams?.stream(entry.serial)
+            let consumers = runtime?.consumerConfigs ?? []
+            home { lifecycle in
+                do throws(APIError) {
+                    try lifecycle.update(call, request, entry, consumers)
+                } catch {
+                    lifecycle.refuse(call, error)
+                }
+            }
+        }
+    }
+
+    private func update(
+        _ call: APICall, _ request: StreamConfigRequest, _ entry: StreamEntry, _ consumers: [ConsumerConfig]
+    ) throws(APIError) {
+        let config = try request.config.checkedForUpdate(
+            from: entry.config, pedantic: request.pedantic, limits: call.account.jetStreamLimits(shared),
+            directory: directory(of: call.account), consumers: consumers)
         let definition = StreamDefinition(config: config, createdNs: entry.createdNs)
         let home = home(call), shared = shared, group = router.loop.group
         let isQueued = shared.fileThreads.run {
@@ -206,6 +229,10 @@ final class StreamLifecycle {
         Advisory.stream(.delete, entry.config.name, in: call.account.account, router: router)
         finish(call, APIResponse.success(.streamDelete))
     }
+}
+
+extension Int64 {
+    fileprivate mutating func add(clamping bytes: UInt64) { self = addingSaturated(Int64(clamping: bytes)) }
 }
 
 extension APIError {
