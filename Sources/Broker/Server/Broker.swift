@@ -297,6 +297,20 @@ public final class Broker: Sendable {
 
     func stop() {
         guard stopping.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
-        group.stop()
+        guard jetStream != nil else { return group.stop() }
+        let group = self.group
+        closeStreams { group.stop() }
+    }
+
+    /// A disk that does not answer must not keep the process from ending.
+    private static let closeMsMax = 10_000
+
+    private func closeStreams(_ done: @escaping @Sendable () -> Void) {
+        let collector = Collector<Bool>(group.count) { _ in done() }
+        everyLoop { router in
+            guard let streams = router.streams else { return collector.add(true) }
+            streams.shutDown { collector.add(true) }
+            if router.loop.index == 0 { router.loop.schedule(afterMs: Broker.closeMsMax) { done() } }
+        }
     }
 }

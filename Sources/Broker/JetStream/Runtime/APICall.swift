@@ -31,7 +31,7 @@ struct APICall: Sendable {
 
     func decode<Request: JSONReadable>(_ type: Request.Type, isStrict: Bool) throws(APIError) -> Request {
         do {
-            return try body.withUnsafeBytes { try RequestBody.decode(type, ByteView($0), isStrict: isStrict) }
+            return try body.withUnsafeBytes { try RequestBody.decode(ByteView($0), as: type, isStrict: isStrict) }
         } catch let error as APIError {
             throw error
         } catch {

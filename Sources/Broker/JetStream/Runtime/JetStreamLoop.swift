@@ -125,6 +125,22 @@ final class JetStreamLoop {
         }
     }
 
+    /// Runs what may wait long for a disk, such as a read of something old, beside the commits.
+    func runOnFileThread(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
+        commits += 1
+        let number = commits
+        waiting[number] = then
+        let mailbox = loop.mailbox
+        let isQueued = shared.fileThreads.run {
+            let result = job.run()
+            mailbox.post { loop in (loop.context as? Router)?.streams?.committed(number, result) }
+        }
+        if !isQueued {
+            let result = job.run()
+            later.append { [unowned self] in committed(number, result) }
+        }
+    }
+
     private func committed(_ number: UInt64, _ result: CommitResult) { waiting.removeValue(forKey: number)?(result) }
 
     // MARK: Streams come and go
@@ -151,10 +167,16 @@ final class JetStreamLoop {
         runtime.stop(done)
     }
 
-    /// The loops have stopped: writes what is left, so that the next start finds everything in order.
-    func shutDown() {
-        for runtime in streams.values { runtime.shutDown() }
-        streams = [:]
+    /// The broker ends: closes all files in order, so that the next start finds nothing to repair.
+    func shutDown(_ done: @escaping () -> Void) {
+        var open = streams.count
+        if open == 0 { return done() }
+        for runtime in streams.values {
+            runtime.shutDown {
+                open -= 1
+                if open == 0 { done() }
+            }
+        }
     }
 
     /// What /jsz shows of the streams of some entries.

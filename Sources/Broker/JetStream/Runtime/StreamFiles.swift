@@ -29,7 +29,7 @@ struct StreamDefinition: Sendable, Equatable {
     init?(_ bytes: [UInt8]) {
         let parsed = bytes.withUnsafeBytes { try? JSONValue.parse(ByteView($0)) }
         guard let createdNs = parsed?["created"]?.int64, let config = parsed?["config"]?.serialized() else { return nil }
-        let decoded = config.withUnsafeBytes { try? RequestBody.decode(StreamConfigRequest.self, ByteView($0), isStrict: false) }
+        let decoded = config.withUnsafeBytes { try? RequestBody.decode(ByteView($0), as: StreamConfigRequest.self, isStrict: false) }
         guard let decoded else { return nil }
         self.config = decoded.config
         self.createdNs = createdNs
@@ -63,9 +63,7 @@ enum StreamFiles {
     /// Makes the files of a new stream.
     static func create(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) -> OpenedStream {
         if definition.config.storage == .memory {
-            return OpenedStream(
-                definition: definition, log: MemoryLog(firstSequence: max(1, definition.config.firstSequence)), journal: nil,
-                consumers: [])
+            return OpenedStream(definition: definition, log: MemoryLog(), journal: nil, consumers: [])
         }
         let directory = directory(of: definition.config.name, in: account)
         do throws(DiskError) {
@@ -93,8 +91,7 @@ enum StreamFiles {
     private static func openFiles(
         _ definition: StreamDefinition, _ directory: String, _ disk: any Disk
     ) throws(StoreError) -> OpenedStream {
-        let log = try FileLog.open(
-            directory: directory + "/" + logName, disk: disk, firstSequence: max(1, definition.config.firstSequence))
+        let log = try FileLog.open(directory: directory + "/" + logName, disk: disk)
         let (journal, consumers) = try FileConsumerJournal.open(directory: directory + "/" + consumersName, disk: disk)
         return OpenedStream(definition: definition, log: log, journal: journal, consumers: consumers)
     }

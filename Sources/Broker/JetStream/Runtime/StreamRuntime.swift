@@ -26,7 +26,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private var freshBytes = 0
     private var committingBytes = 0
     private var commitsRunning = 0
+    private var isMaintaining = false
     private var whenStopped: (() -> Void)?
+    private var whenIdle: (() -> Void)?
 
     init(_ entry: StreamEntry, _ account: JetStreamAccount, loop: JetStreamLoop) {
         self.entry = entry
@@ -42,10 +44,19 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     /// Serves the stream: from here on it is in the index and in its account's list.
     func start(_ opened: OpenedStream) {
+        let first = entry.config.firstSequence
+        if first > 1 && opened.log.state.lastSequence == 0 {
+            do throws(StoreError) {
+                try opened.log.skip(to: first - 1)
+            } catch {
+                router.broker.log.error("Stream \(entry.config.name) cannot begin at \(first): \(error)")
+            }
+        }
         let stream = Stream(
             config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
             commits: self, settings: settings)
         self.stream = stream
+        if let file = opened.log as? FileLog { attend(file) }
         let requests = RequestEndpoint(self)
         self.requests = requests
         entry.requests = router.endpoints.table.add(requests)
@@ -110,6 +121,27 @@ final class StreamRuntime: StreamHost, CommitRunner {
         done?()
     }
 
+    /// The broker ends: takes nothing more, lets out what is under way, and closes the files in order.
+    func shutDown(_ done: @escaping () -> Void) {
+        for subscription in captured + services { subscription.end() }
+        captured = []
+        services = []
+        consumers?.shutDown()
+        whenIdle = done
+        touch()
+    }
+
+    private func closeFiles(_ done: @escaping () -> Void) {
+        guard let file = stream?.log as? FileLog, let job = file.beginClose() else { return done() }
+        loop.run(job) { [self] result in
+            if let error = file.finishCommit(result) {
+                router.broker.log.error("Stream \(entry.config.name) could not be closed in order: \(error)")
+                return done()
+            }
+            closeFiles(done)
+        }
+    }
+
     // MARK: Turns
 
     /// Something has happened to the stream: it is asked at the end of the turn what follows.
@@ -122,7 +154,49 @@ final class StreamRuntime: StreamHost, CommitRunner {
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         entry.usage.messages.store(state.messages, ordering: .relaxed)
         entry.usage.consumers.store(stream.consumers.count, ordering: .relaxed)
+        maintain()
         setTimer()
+        if commitsRunning == 0, let done = whenIdle {
+            whenIdle = nil
+            closeFiles(done)
+        }
+    }
+
+    // MARK: Files
+
+    /// Hears of reads that must wait, and of damage.
+    private func attend(_ file: FileLog) {
+        file.onNeedsRead = { [unowned self] in read(file) }
+        file.onLost = { [unowned self] sequence, reason in
+            router.broker.log.error("Stream \(entry.config.name) has lost message \(sequence): \(reason)")
+        }
+        let report = file.recoveryReport
+        let name = entry.config.name, log = router.broker.log
+        for damage in report.damages { log.error("Stream \(name): \(damage)") }
+        if report.lostMessages > 0 { log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files") }
+        if report.cutBytes > 0 { log.warning("Stream \(name): cut \(report.cutBytes) bytes of an unfinished write") }
+    }
+
+    private func read(_ file: FileLog) {
+        guard let job = file.beginRead() else { return }
+        loop.runOnFileThread(job) { [weak self] result in
+            file.finishRead(result)
+            self?.touch()
+        }
+    }
+
+    /// Prepares the next segment, takes back what nobody needs, rewrites what is sparse: one job at a time.
+    private func maintain() {
+        guard !isMaintaining, let file = stream?.log as? FileLog, let job = file.beginMaintenance() else { return }
+        isMaintaining = true
+        loop.runOnFileThread(job) { [weak self] result in
+            guard let self else { return }
+            isMaintaining = false
+            if let error = file.finishMaintenance(result) {
+                router.broker.log.error("Stream \(entry.config.name): \(error)")
+            }
+            touch()
+        }
     }
 
     private func setTimer() {
