@@ -118,7 +118,8 @@ extension SubjectTransform {
 
     private static func number(_ argument: String, _ token: String) throws(Failure) -> Int {
         let digits = argument.drop { $0 == " " }
-        guard let number = Int32(digits.prefix { $0 != " " }), digits.drop(while: { $0 != " " }).allSatisfy({ $0 == " " }) else {
+        guard let number = Int32(digits.prefix { $0 != " " }), digits.drop(while: { $0 != " " }).allSatisfy({ $0 == " " })
+        else {
             throw badArgument(token)
         }
         return Int(number)

@@ -43,8 +43,6 @@ final class Consumer {
     /// The budget of a turn ended before the messages did.
     var hasMore = false
     var isStopped = false
-    /// The consumer has been idle for too long; told to the stream at the end of the turn.
-    var isExpired = false
     var record = TurnRecord()
     var ackReplies = AckReplies()
     /// Terminations of messages that the stream removed: told at the end of the turn, not from within the log.

@@ -22,6 +22,7 @@ extension Consumer {
     func advance() {
         guard !isStopped else { return }
         let now = stream.host.now
+        guard isTouched || (nextDeadlineNs.map { $0 <= now.monotonicNs } ?? false) else { return }
         expirePending(now)
         expireRequests(now)
         if pin.endsNs <= now.monotonicNs { losePin("timeout", group: pin.group) }
@@ -85,7 +86,6 @@ extension Consumer {
             return
         }
         inactiveDueNs = .max
-        isExpired = true
         stream.consumerExpired(self)
     }
 

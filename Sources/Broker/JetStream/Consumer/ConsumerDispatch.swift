@@ -32,7 +32,6 @@ extension Consumer {
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
-        if isExpired && !isStopped { stream.consumerExpired(self) }
     }
 
     private func dispatch(_ now: Instant) {
@@ -201,7 +200,7 @@ extension Consumer {
     }
 
     private func leaveOutPayload(_ delivery: inout Delivery) {
-        delivery.headers = scratch.extended(delivery.headers, payloadBytes: delivery.payload.count, pinID: "")
+        delivery.headers = scratch.extended(delivery.headers, payloadBytes: delivery.payload.count, pinID: nil)
         delivery.payload = .empty
     }
 

@@ -81,16 +81,15 @@ extension Consumer {
 
     /// CONSUMER.UNPIN. False: the consumer has no such group.
     func unpin(group: String) -> Bool {
-        guard settings.priority == .pinnedClient, config.priorityGroups.contains(group) else { return false }
+        guard config.priorityGroups.contains(group) else { return false }
         losePin("admin", group: group)
         return true
     }
 
     /// The next request that holds no pin gets one.
     func losePin(_ reason: String, group: String) {
-        let wasPinned = !pin.id.isEmpty
         pin = PinnedClient()
-        if wasPinned || reason == "admin" { advise(.unpinned(group: group, reason: reason)) }
+        advise(.unpinned(group: group, reason: reason))
         isTouched = true
     }
 

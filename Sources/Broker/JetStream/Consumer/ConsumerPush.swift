@@ -37,7 +37,8 @@ extension Consumer {
 
     /// Counts what flow control has to know of a delivery.
     func countFlow(_ bytes: Int) {
-        let isFull = settings.ackPolicy == .flowControl && settings.maxAckPending > 0
+        let isFull =
+            settings.ackPolicy == .flowControl && settings.maxAckPending > 0
             && state.pending.count >= settings.maxAckPending
         if flow?.count(bytes, isFull: isFull) == true { askForFlowControl() }
     }

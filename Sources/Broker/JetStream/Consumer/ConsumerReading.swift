@@ -64,6 +64,9 @@ extension Consumer {
         return stream.log.subject(of: sequence).map { filter.matches($0) } ?? false
     }
 
+    /// Whether its filters let a subject through.
+    func isInterested(in subject: ByteView) -> Bool { filter.matches(subject) }
+
     /// As in CONSUMER.INFO.
     func info() -> ConsumerInfo {
         let now = stream.host.now

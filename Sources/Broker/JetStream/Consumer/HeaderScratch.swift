@@ -13,9 +13,11 @@ struct HeaderScratch: ~Copyable {
 
     /// The stored block with what a delivery adds. Valid until the next call.
     ///
-    /// - Parameter payloadBytes: the size of a payload that is left out.
-    mutating func extended(_ headers: ByteView, payloadBytes: Int?, pinID: String) -> ByteView {
-        let needed = headers.count + pinID.utf8.count + 128
+    /// - Parameters:
+    ///   - payloadBytes: the size of a payload that is left out.
+    ///   - pinID: the pin of the client that gets it, empty for one without.
+    mutating func extended(_ headers: ByteView, payloadBytes: Int?, pinID: String?) -> ByteView {
+        let needed = headers.count + (pinID?.utf8.count ?? 0) + 128
         if needed > capacity {
             buffer.deallocate()
             capacity = needed * 2
@@ -33,7 +35,7 @@ struct HeaderScratch: ~Copyable {
             encoder.put(decimal: payloadBytes)
             encoder.putLineEnd()
         }
-        if !pinID.isEmpty {
+        if let pinID {
             encoder.put("Nats-Pin-Id: ")
             for byte in pinID.utf8 { encoder.put(byte) }
             encoder.putLineEnd()
