@@ -12,7 +12,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     unowned let loop: JetStreamLoop
     /// Set once, by `start`: a stream needs its host, and the host its stream.
     private(set) var stream: Stream?
-    private var consumers: ConsumerEndpoints?
+    private(set) var registry: ConsumerRegistry?
+    private(set) var consumerAPI: ConsumerAPI?
+    private var consumerEndpoints: [ObjectIdentifier: ConsumerEndpoints] = [:]
     /// It is on the loop's list for the end of this turn.
     var isActive = false
     private var timer: TimerID?
@@ -60,10 +62,33 @@ final class StreamRuntime: StreamHost, CommitRunner {
         let requests = RequestEndpoint(self)
         self.requests = requests
         entry.requests = router.endpoints.table.add(requests)
-        consumers = ConsumerEndpoints(self, stream, recovered: opened.consumers)
+        startConsumers(stream, opened.consumers)
         subscribe()
         account.set(entry)
         touch()
+    }
+
+    private func startConsumers(_ stream: Stream, _ found: [RecoveredConsumer]) {
+        stream.onConsumerAdded = { [unowned self] consumer in
+            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(
+                consumer, stream: entry.config.name, router: router, index: index) { [unowned self] in touch() }
+            touch()
+        }
+        stream.onConsumerRemoved = { [unowned self] consumer in
+            consumerEndpoints.removeValue(forKey: ObjectIdentifier(consumer))?.end()
+            touch()
+        }
+        let registry = ConsumerRegistry(stream: stream)
+        stream.onConsumerExpired = { registry.delete($0) }
+        self.registry = registry
+        consumerAPI = ConsumerAPI(
+            stream: stream, registry: registry, limits: account.jetStreamLimits(loop.shared),
+            isStrict: loop.shared.options.isStrict)
+        let (damaged, lost) = registry.recover(found)
+        if damaged > 0 || lost > 0 {
+            router.broker.log.error(
+                "Stream \(entry.config.name): \(lost) consumers and \(damaged) records of others are damaged in the journal")
+        }
     }
 
     private var settings: StreamSettings {
@@ -97,7 +122,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     /// Leaves the index and the account; calls `done` when no commit is under way any more.
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
-        consumers?.stop()
+        registry?.stopAll(.deleted)
+        endConsumers()
         for subscription in captured + services { subscription.end() }
         captured = []
         services = []
@@ -115,6 +141,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         if commitsRunning == 0 { stopped() }
     }
 
+    private func endConsumers() {
+        for endpoints in consumerEndpoints.values { endpoints.end() }
+        consumerEndpoints = [:]
+    }
+
     private func stopped() {
         let done = whenStopped
         whenStopped = nil
@@ -126,7 +157,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
         for subscription in captured + services { subscription.end() }
         captured = []
         services = []
-        consumers?.shutDown()
+        registry?.stopAll(.shutdown)
+        endConsumers()
         whenIdle = done
         touch()
     }
@@ -235,7 +267,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
             for subject in ["$JS.API.DIRECT.GET.\(name)", "$JS.API.DIRECT.GET.\(name).>"] {
                 services.append(
                     EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in
-                        directGet(message)
+                        stream?.directGet(message)
+                        touch()
                     })
             }
         }
