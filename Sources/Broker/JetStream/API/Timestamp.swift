@@ -78,7 +78,8 @@ enum Timestamp {
         let offset = try reader.offset()
         if !reader.isAtEnd { throw reader.extra() }
         if day < 1 || day > CivilTime.daysIn(month: month, year: year) { throw reader.outOfRange("day") }
-        let seconds = CivilTime(year: year, month: month, day: day, hour: hour, minute: minute, second: second)
+        let seconds =
+            CivilTime(year: year, month: month, day: day, hour: hour, minute: minute, second: second)
             .secondsSince1970 - Int64(offset)
         let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         if overflow { return seconds < 0 ? zero : .max }
@@ -102,7 +103,9 @@ enum Timestamp {
                 description: "parsing time \(goQuoted(text)) as \"2006-01-02T15:04:05Z07:00\": "
                     + "cannot parse \(goQuoted(String(Substring(rest)))) as \(goQuoted(element))")
         }
-        func outOfRange(_ what: String) -> Failure { Failure(description: "parsing time \(goQuoted(text)): \(what) out of range") }
+        func outOfRange(_ what: String) -> Failure {
+            Failure(description: "parsing time \(goQuoted(text)): \(what) out of range")
+        }
         func extra() -> Failure {
             Failure(description: "parsing time \(goQuoted(text)): extra text: \(goQuoted(String(Substring(rest))))")
         }
@@ -151,7 +154,8 @@ enum Timestamp {
                 return 0
             }
             let colon = rest.index(rest.startIndex, offsetBy: 3, limitedBy: rest.endIndex) ?? rest.endIndex
-            guard mark == UInt8(ascii: "+") || mark == UInt8(ascii: "-"), colon < rest.endIndex, rest[colon] == UInt8(ascii: ":"),
+            guard mark == UInt8(ascii: "+") || mark == UInt8(ascii: "-"), colon < rest.endIndex,
+                rest[colon] == UInt8(ascii: ":"),
                 let h1 = digit(at: 1), let h2 = digit(at: 2), let m1 = digit(at: 4), let m2 = digit(at: 5)
             else { throw failure("Z07:00") }
             let hours = h1 * 10 + h2, minutes = m1 * 10 + m2

@@ -42,7 +42,6 @@ extension StreamConfig {
     var requiredAPILevel: Int {
         if allowBatchPublish { return 4 }
         if allowMessageCounter || allowAtomicPublish || allowMessageSchedules || persistMode == .async { return 2 }
-        if mirror?.consumer != nil || sources.contains(where: { $0.consumer != nil }) { return 4 }
         return allowMessageTTL || subjectDeleteMarkerTTLNs > 0 ? 1 : 0
     }
 

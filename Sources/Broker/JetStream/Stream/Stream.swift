@@ -20,6 +20,9 @@ final class Stream: ConsumerStream {
     var rules: StreamRules
     /// Has a consumer that was inactive for too long deleted, as by an API request.
     var onConsumerExpired: ((Consumer) -> Void)?
+    /// Has a consumer reached from outside, and no longer.
+    var onConsumerAdded: ((Consumer) -> Void)?
+    var onConsumerRemoved: ((Consumer) -> Void)?
     /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
     var roomForBytes: ((Int) -> APIError?)?
 
