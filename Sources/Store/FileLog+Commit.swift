@@ -134,6 +134,7 @@ extension FileLog {
         }
         if committing.erased > 0 {
             erasures.removeFirst(committing.erased)
+            maintenance.hasDead = true
             // They may hold what has been overwritten.
             windows.removeAll()
             recentBlock = nil

@@ -89,26 +89,22 @@ extension FileLog {
             try file.writeAll(head.base, SegmentHeader.size, at: 0)
             try file.sync()
         }
+        segments = recovery.segments
+        for segment in segments { segmentsByOrdinal[segment.ordinal] = segment }
         let removed = FileLog.merged(recovery.removed)
         for range in removed {
             var sequence = range.lowerBound
             while let next = index.nextLive(from: sequence), next <= range.upperBound {
-                _ = index.remove(next)
+                take(next)
                 sequence = next + 1
             }
         }
         if recovery.floor > 0 {
-            while index.messages > 0 && index.first < recovery.floor { _ = index.remove(index.first) }
+            while index.messages > 0 && index.first < recovery.floor { take(index.first) }
             index.skip(to: recovery.floor - 1)
         }
-        segments = recovery.segments
         try settle(recovery)
         for segment in segments { segmentsByOrdinal[segment.ordinal] = segment }
-        for run in index.runs {
-            guard let segment = segmentsByOrdinal[run.owner] else { continue }
-            segment.live += run.live
-            for slot in 0..<run.count where run.entries[slot].isLive { segment.liveBytes += Int(run.entries[slot].size) + 16 }
-        }
         index.seal()
         maintenance.hasDead = true
         writtenFloor = recovery.floor

@@ -208,7 +208,8 @@ public final class FileLog: MessageLog {
     }
 
     /// Removes a message from memory and from its segment's account.
-    private func take(_ sequence: UInt64) -> MessageIndex.Removed? {
+    @discardableResult
+    func take(_ sequence: UInt64) -> MessageIndex.Removed? {
         guard let removed = index.remove(sequence) else { return nil }
         if let segment = segment(removed.owner) {
             segment.live -= 1

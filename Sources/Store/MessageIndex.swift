@@ -93,6 +93,12 @@ final class MessageIndex {
         for run in runs where run.owner == owner { run.thin(leave) }
     }
 
+    /// A message has another place in its segment now.
+    func move(_ sequence: UInt64, to place: Int) {
+        guard let (run, slot) = find(sequence), run.entries[slot].subject != 0 else { return }
+        run.entries[slot].move(to: place)
+    }
+
     /// Gives back memory that a segment's last run has reserved.
     func seal() { runs.last?.seal() }
 

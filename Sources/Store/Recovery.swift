@@ -185,14 +185,13 @@ struct Recovery {
         }
         // A gap of which the message knows is none; what lies before that gap should have been here.
         let before = header.hasGap ? (isGood ? header.gapBase(record) : log.lastMessage) : header.sequence - 1
-        let base = max(log.lastMessage, 0)
         expect(upTo: min(before, header.sequence - 1))
         if header.marks.contains(.batchContinues) {
             batchStart = batchStart ?? segment.place(offset)
         } else {
             batchStart = nil
         }
-        if segment.firstSequence > segment.lastSequence { segment.firstSequence = base + 1 }
+        if segment.firstSequence > segment.lastSequence { segment.firstSequence = min(before, header.sequence - 1) + 1 }
         segment.lastSequence = header.sequence
         log.lastTimeNs = max(log.lastTimeNs, header.timeNs)
         log.lastMessage = header.sequence
@@ -212,6 +211,8 @@ struct Recovery {
         log.index.append(
             header.sequence, id, place: offset, size: header.streamSize, marks: header.marks, owner: segment.ordinal,
             timeNs: header.timeNs)
+        segment.live += 1
+        segment.liveBytes += header.padded
     }
 
     /// Something says that there were messages up to a sequence: those not seen are missing.
