@@ -103,3 +103,11 @@ extension DecimalInteger: CustomStringConvertible {
         return text
     }
 }
+
+extension DecimalInteger {
+    init?(_ text: String) {
+        var text = text
+        guard let value = text.withUTF8({ DecimalInteger(ByteView(UnsafeRawBufferPointer($0))) }) else { return nil }
+        self = value
+    }
+}

@@ -48,7 +48,7 @@ extension Stream {
         if let error = journal.finishCommit(result) {
             // Whoever waits for a consumer's state is left without an answer, and asks again.
             _ = journalWaits.takeAll()
-            failure = failure ?? error
+            fail(error)
             return
         }
         for action in journalWaits.take(finished: journal.finishedCommit) { action(nil) }
@@ -87,6 +87,7 @@ extension Stream {
     func fail(_ error: StoreError) {
         guard failure == nil else { return }
         failure = error
+        rules.insert(.failed)
         let answer = PubAck.failure(.streamStoreFailed(error.description), stream: config.name)
         while let waiting = releases.first {
             if waiting.isAnswer {

@@ -20,7 +20,6 @@ extension Stream {
 
     /// Removes every message that no consumer of an interest stream waits for.
     func removeUnwanted() {
-        let everything = SubjectFilter([], log.subjects)
         let last = log.state.lastSequence
         var next = log.next(atOrAfter: log.state.firstSequence, everything, upTo: last)
         while let sequence = next {

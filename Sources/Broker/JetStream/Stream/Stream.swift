@@ -51,19 +51,47 @@ final class Stream: ConsumerStream {
     var lastTimeNs: Int64
     let lastMessageID = ScratchBytes()
     var duplicates: DuplicateWindow
-    /// A changed header block or body on its way into the log.
+    var subjectTransform: SubjectTransform?
+    var republishTransform: SubjectTransform?
+    /// Changed subjects, headers and bodies of the publish that is being handled.
+    var edits = RecordQueue()
+    var transformed: [UInt8] = []
+    /// For bytes that are passed on at once.
     let scratch = ScratchBytes()
-    let scratchBody = ScratchBytes()
+    /// Publishes that wait for something to come from the disk, and all behind them.
+    var held: [HeldPublish] = []
+
+    // MARK: Batches
+
+    /// What the earlier messages of a batch will have changed, while it is committed.
+    var staging: BatchStaging?
+    var atomicBatches = AtomicBatches()
+    var fastBatches: [[UInt8]: FastBatch] = [:]
 
     // MARK: What time brings
 
+    /// Messages with a time to live of their own.
     var expiries = ExpiryQueue()
+    var expiriesKept = 0
+    /// Messages that max_age does not concern.
+    var neverExpiring: Set<UInt64> = []
+    /// Delete markers: nothing takes their place when they go.
+    var markers: Set<UInt64> = []
+    var lastExpiryNs: Int64 = 0
+    /// Schedules, with the time at which each fires next.
+    var schedules: [UInt64: Int64] = [:]
+    var scheduleQueue = ExpiryQueue()
+    var lastFiringNs: Int64 = 0
+    /// Messages that have to be read after a restart.
+    var recovering: [UInt64] = []
 
     // MARK: Consumers
 
     private(set) var consumers: [String: any StreamConsumer] = [:]
     /// The same ones, to walk over.
     private(set) var consumerList: [any StreamConsumer] = []
+    /// Lets every message through.
+    let everything: SubjectFilter
 
     init(
         config: StreamConfig, createdNs: Int64, log: any MessageLog, journal: (any ConsumerJournal)?, host: any StreamHost,
@@ -77,6 +105,7 @@ final class Stream: ConsumerStream {
         self.commits = commits
         self.settings = settings
         rules = StreamRules(config)
+        everything = SubjectFilter([], log.subjects)
         visibleSequence = log.durableSequence
         lastTimeNs = log.state.lastTimeNs
         duplicates = DuplicateWindow(seed: host.random())
@@ -84,6 +113,9 @@ final class Stream: ConsumerStream {
         ackPrefix = ScratchBytes(PubAck.prefix(stream: config.name, domain: settings.domain))
         log.onRemoved = { [unowned self] sequence, subject, bytes in messageRemoved(sequence, subject, bytes) }
         log.onLoaded = { [unowned self] in messagesLoaded() }
+        setTransforms()
+        if config.firstSequence > 1 && log.state.lastSequence == 0 { setFirstSequence() }
+        recover()
     }
 
     // MARK: Consumers
@@ -104,6 +136,9 @@ final class Stream: ConsumerStream {
     func consumerExpired(_ consumer: Consumer) { onConsumerExpired?(consumer) }
 
     private func messageRemoved(_ sequence: UInt64, _ subject: SubjectID, _ bytes: Int) {
+        if !neverExpiring.isEmpty { neverExpiring.remove(sequence) }
+        if !markers.isEmpty { markers.remove(sequence) }
+        if !schedules.isEmpty { schedules[sequence] = nil }
         for consumer in consumerList { consumer.messageRemoved(sequence, subject) }
     }
 
@@ -125,6 +160,9 @@ final class Stream: ConsumerStream {
             next = min(next ?? deadlineNs, deadlineNs)
         }
         consider(expiryDeadlineNs)
+        consider(scheduleDeadlineNs)
+        consider(atomicBatches.nextDeadlineNs)
+        consider(fastBatchDeadlineNs)
         for consumer in consumerList { consider(consumer.nextDeadlineNs) }
         return next
     }
@@ -132,6 +170,9 @@ final class Stream: ConsumerStream {
     /// Does what the time asks for. The turn ends with `turnEnded` as any other.
     func advance() {
         expire()
+        fireSchedules()
+        abandonIdleBatches()
+        forgetIdleFastBatches()
         for consumer in consumerList { consumer.advance() }
     }
 
@@ -180,6 +221,8 @@ struct StreamSettings: Sendable {
     /// JetStream's limits for batches, as nats-server has them by default.
     var atomicBatchesMax = 50
     var atomicBatchMessagesMax = 1000
+    /// Ours: what one batch may hold in memory.
+    var atomicBatchBytesMax = 64 << 20
     var atomicBatchTimeoutNs: UInt64 = 10_000_000_000
     var fastBatchesMax = 1000
     var fastBatchTimeoutNs: UInt64 = 10_000_000_000
@@ -198,6 +241,10 @@ struct StreamRules: OptionSet, Sendable {
     static let discardNew = StreamRules(rawValue: 32)
     static let interest = StreamRules(rawValue: 64)
     static let fastBatches = StreamRules(rawValue: 128)
+    /// Publishes have to wait: the stream is still reading what it has to know of its messages.
+    static let holding = StreamRules(rawValue: 256)
+    /// A write has failed.
+    static let failed = StreamRules(rawValue: 512)
 
     init(_ config: StreamConfig) {
         self = []
