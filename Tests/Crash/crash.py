@@ -16,6 +16,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -80,8 +81,12 @@ class Crash:
         try:
             self.server.wait_log(broker.READY, START_SECONDS)
         except TimeoutError as error:
-            if self.server.process.poll() == -signal.SIGKILL:
-                raise Gone("killed while it started") from None
+            # Its log may end a moment before its exit shows.
+            try:
+                if self.server.process.wait(1) == -signal.SIGKILL:
+                    raise Gone("killed while it started") from None
+            except subprocess.TimeoutExpired:
+                pass
             raise Silent(f"the broker did not start: {error}") from None
 
     def make(self, wire):
