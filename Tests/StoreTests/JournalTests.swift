@@ -103,7 +103,9 @@ extension RecoveredConsumer {
             #expect(consumer.texts.last == (consumer.texts.count == 1 ? "state \(last)" : "+\(last)"))
             // The snapshot and what came since: nothing missing, nothing twice.
             let first = try #require(Int(consumer.texts[0].dropFirst(6)))
-            #expect(consumer.texts.dropFirst().compactMap { Int($0.dropFirst()) } == Array(stride(from: first + 5, through: last, by: 5)))
+            #expect(
+                consumer.texts.dropFirst().compactMap { Int($0.dropFirst()) }
+                    == Array(stride(from: first + 5, through: last, by: 5)))
         }
     }
 
