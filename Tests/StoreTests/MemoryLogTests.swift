@@ -49,7 +49,7 @@ extension MemoryLog {
 
     @Test func aMessageLargerThanASlab() throws {
         let log = MemoryLog()
-        let large = pattern(3_000_000, 5)
+        let large = pattern(300_000, 5)
         try log.publish("a")
         try log.publish("a", large)
         try log.publish("a")
