@@ -32,7 +32,7 @@ public final class FileConsumerJournal: ConsumerJournal {
     /// Where the active file would stand had it just been rewritten.
     private var liveEnd: Int
     /// What is there is damaged, or could not be continued: the next commit rewrites it.
-    private var mustRewrite: Bool
+    var mustRewrite: Bool
     /// A rewrite found no space: not again before the file has grown to here.
     private var rewriteNotBefore = 0
     /// The last commit found no space: it is tried again with the next record.

@@ -63,13 +63,14 @@ extension FileLog {
             let names = commit.newSegments.map { (from: $0.path, to: $0.durablePath) }
             commit.syncs = syncs
             commit.lastSequence = index.last
-            commit.floor = index.first
+            commit.floor = writtenFloor
             commit.position = LogPosition(ordinal: active?.ordinal ?? 0, offset: active?.end ?? 0)
             committing = commit
             unsynced = touched
             writingBlocks = openBlocks
             openBlocks = []
             startedCommit += 1
+            if let active, active.end * 2 > active.capacity && spare == nil { maintenance.isSpareDue = true }
             return FileLog.job(steps, syncs ? files : [], syncs ? names : [], disk, directory)
         } catch {
             failure = .failed(error)
@@ -164,6 +165,8 @@ extension FileLog {
         recentBlock = nil
         spareBuffer = nil
         windows.removeAll()
+        guard !isCommitting else { return }
+        for segment in segments where !segment.isNew { segment.setFile(nil) }
     }
 
     // MARK: Overwriting what must not be found again

@@ -2,8 +2,10 @@
 
 extension FileLog {
     /// Opens the log in a directory, or begins one. Blocks: for a thread that may wait.
+    /// - Parameter syncs: false if the caller makes the whole file system durable before anything of it is served, which is
+    ///   quicker with many logs.
     public static func open(
-        directory: String, disk: any Disk, options: LogOptions = LogOptions()
+        directory: String, disk: any Disk, options: LogOptions = LogOptions(), syncs: Bool = true
     ) throws(StoreError) -> sending FileLog {
         do throws(DiskError) {
             try disk.makeDirectory(directory)
@@ -27,7 +29,7 @@ extension FileLog {
             }
             do throws(DiskError) {
                 if let limit { try log.cutTail(recovery, limit, names) }
-                try log.finish(recovery)
+                try log.finish(recovery, syncs: syncs)
             } catch {
                 throw StoreError(error)
             }
@@ -81,7 +83,7 @@ extension FileLog {
     }
 
     /// Takes over what a pass has found, and makes it durable.
-    private func finish(_ recovery: Recovery) throws(DiskError) {
+    private func finish(_ recovery: Recovery, syncs: Bool) throws(DiskError) {
         for segment in recovery.brokenHeads {
             let head = WriteBuffer(capacity: SegmentHeader.size)
             SegmentHeader(id: segment.id, ordinal: segment.ordinal, capacity: segment.capacity).write(head.base)
@@ -103,12 +105,12 @@ extension FileLog {
             while index.messages > 0 && index.first < recovery.floor { take(index.first) }
             index.skip(to: recovery.floor - 1)
         }
-        try settle(recovery)
+        try settle(recovery, syncs: syncs)
         for segment in segments { segmentsByOrdinal[segment.ordinal] = segment }
         index.seal()
         maintenance.hasDead = true
         writtenFloor = recovery.floor
-        durableFloor = index.first
+        durableFloor = recovery.floor
         durableSequence = index.last
         isClosed = recovery.isClosed
         synced = LogPosition(ordinal: active?.ordinal ?? 0, offset: active?.end ?? 0)
@@ -117,22 +119,23 @@ extension FileLog {
     }
 
     /// Sees to it that there is a segment to write, and that all of them are durable.
-    private func settle(_ recovery: Recovery) throws(DiskError) {
+    private func settle(_ recovery: Recovery, syncs: Bool) throws(DiskError) {
         if !recovery.isClosed {
-            for segment in segments where segment.ordinal >= recovery.synced.ordinal || segment.isNew {
+            for segment in segments where segment.isNew || syncs && segment.ordinal >= recovery.synced.ordinal {
                 try open(segment).sync()
             }
             for segment in segments where segment.isNew {
                 try disk.rename(segment.path, to: segment.durablePath)
                 segment.settle()
             }
-            try disk.syncDirectory(directory)
+            if syncs { try disk.syncDirectory(directory) }
         }
         // Of what is empty one behind the last is the next one; the others are of no use.
         let last = segments.last?.ordinal ?? 0
         for segment in recovery.empty {
             if spare == nil && segment.ordinal > last && !segment.isNew && segment.capacity >= options.firstSegmentBytes / 2 {
                 spare = segment
+                segment.setFile(nil)
             } else if segment.ordinal > last || recovery.missing.isEmpty {
                 segment.setFile(nil)
                 try disk.remove(segment.path)

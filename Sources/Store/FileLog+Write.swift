@@ -34,16 +34,17 @@ extension FileLog {
         }
     }
 
-    /// Makes sure that what is removed next can be written.
-    func makeRoomForRemovals() throws(StoreError) {
+    /// Makes sure that what is removed next can be written: it must not fail once it has taken effect.
+    ///
+    /// - Parameter margin: what stays free beyond what was removed before. Maintenance makes do with less than a client's
+    ///   removals, so that it can still take back segments when those no longer fit.
+    func makeRoomForRemovals(margin: Int = 1_024) throws(StoreError) {
         guard let active else { throw .unusable("the log has no segment") }
         let free = active.capacity - active.end + (spare.map { $0.capacity - $0.end } ?? 0)
-        if free >= removalBytes + 1_024 { return }
-        if spare == nil {
-            try prepareSpare(for: removalBytes + 1_024)
-        } else {
-            throw .noSpace
-        }
+        if free >= removalBytes + margin { return }
+        // Much has been removed: what is known so far goes to the block at once, and on to new segments.
+        try writeRemovals()
+        try prepareSpare(for: 0)
     }
 
     /// Goes on to the prepared segment.
@@ -89,7 +90,16 @@ extension FileLog {
 
     func makeSegmentHeader(_ capacity: Int) -> SegmentHeader {
         defer { nextOrdinal += 1 }
-        return SegmentHeader(id: UInt64.random(in: 1...UInt64.max), ordinal: nextOrdinal, capacity: capacity)
+        return SegmentHeader(id: makeID(), ordinal: nextOrdinal, capacity: capacity)
+    }
+
+    /// An id for a segment: random, so that no message can hold what would pass for a record.
+    func makeID() -> UInt64 {
+        guard let seed = options.segmentIDSeed else { return UInt64.random(in: 1...UInt64.max) }
+        idsMade += 1
+        var id = seed &+ (nextOrdinal << 20 &+ idsMade) &* 0x9E37_79B9_7F4A_7C15
+        id = (id ^ id >> 31) &* 0xD6E8_FEB8_6659_FD93
+        return max(id ^ id >> 32, 1)
     }
 
     /// Room for a record in the open block, for which `makeRoom` has been called.
@@ -113,7 +123,6 @@ extension FileLog {
             OpenBlock(
                 segment: segment, offset: segment.end, buffer: buffer, nextSequence: index.last + 1, lastMessage: lastMessage))
         segment.end += BlockHeader.size
-        if segment.end * 2 > segment.capacity && spare == nil { maintenance.isSpareDue = true }
     }
 
     // MARK: Removals as records
@@ -122,7 +131,8 @@ extension FileLog {
     /// was removed.
     func writeRemovals() throws(StoreError) {
         if newSkip > 0 {
-            try addTwice(RecordHeader(kind: .skip, length: RecordHeader.size, sequence: newSkip))
+            // A message behind it has said so already.
+            if newSkip > lastMessage { try addTwice(skipRecord(to: newSkip), lastMessage + 1) }
             newSkip = 0
         }
         if newFloor > 0 {
@@ -141,6 +151,21 @@ extension FileLog {
             segments.last?.tombstonesEnd = max(segments.last?.tombstonesEnd ?? 0, end - 1)
         }
         removedRanges.removeAll(keepingCapacity: removedRanges.count < 1_024)
+    }
+
+    /// Sequences from the one in its body up to its own that were used up.
+    func skipRecord(to sequence: UInt64) -> RecordHeader {
+        RecordHeader(kind: .skip, length: RecordHeader.size + 8, sequence: sequence)
+    }
+
+    /// A record whose body is one number.
+    func add(_ header: RecordHeader, _ number: UInt64) {
+        add(header, [UInt32(truncatingIfNeeded: number), UInt32(truncatingIfNeeded: number >> 32)])
+    }
+
+    private func addTwice(_ header: RecordHeader, _ number: UInt64) throws(StoreError) {
+        try makeRoom(header.padded * 2, isPublish: false)
+        for _ in 0..<2 { add(header, number) }
     }
 
     private func addTwice(_ header: RecordHeader, _ body: [UInt32] = []) throws(StoreError) {

@@ -24,6 +24,7 @@ public final class FileLog: MessageLog {
     /// The next segment, prepared.
     var spare: LogSegment?
     var nextOrdinal: UInt64 = 1
+    var idsMade: UInt64 = 0
     /// The one that was looked at last.
     var lastSegment: LogSegment?
     /// Counts uses of segments and windows, to find the one longest unused.
@@ -139,8 +140,10 @@ public final class FileLog: MessageLog {
         header.timeNs = max(timeNs, lastTimeNs)
         header.headersLength = headers.count
         header.subjectLength = subject.count
-        try makeRoom(header.padded, isPublish: true)
+        try makeRoom(header.padded + (hasGap ? RecordHeader.size + 8 : 0), isPublish: true)
         guard let id = index.table.number(subject) else { throw .unusable("too many subjects") }
+        // The gap is told twice: damage to either leaves the other.
+        if hasGap { add(skipRecord(to: sequence - 1), lastMessage + 1) }
 
         let (record, segment, place) = addRecord(header.padded)
         var body = record + RecordHeader.size
@@ -214,7 +217,7 @@ public final class FileLog: MessageLog {
         if let segment = segment(removed.owner) {
             segment.live -= 1
             segment.liveBytes -= min(segment.liveBytes, removed.size + 16)
-            if segment.live == 0 { maintenance.hasDead = true }
+            if segment.live == 0 || isSparse(segment) { maintenance.hasDead = true }
         }
         return removed
     }

@@ -29,6 +29,9 @@ public struct LogOptions: Sendable {
     /// How many lost sequences are listed one by one.
     public var lostListedMax = 100_000
 
+    /// Makes segment ids from a number instead of at random: for simulations that must repeat.
+    public var segmentIDSeed: UInt64?
+
     public init() {}
 
     /// The size of the segment after one of `bytes`.

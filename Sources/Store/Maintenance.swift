@@ -5,7 +5,7 @@ import Synchronization
 /// What a maintenance job has done, for the loop to take over.
 final class MaintenanceOutcome: Sendable {
     struct Result {
-        var segment: (header: SegmentHeader, file: any DiskFile)?
+        var segment: SegmentHeader?
         var ranges: [ClosedRange<UInt64>] = []
         var rewritten: RewrittenSegment?
     }
@@ -27,6 +27,8 @@ struct MaintenanceState {
     var waitsFor: UInt64 = 0
     /// After a failure nothing is tried again before this commit.
     var holdUntil: UInt64 = 0
+    /// The same for the next segment: on a full disk the others must go on.
+    var prepareHoldUntil: UInt64 = 0
 
     /// Whether a segment is being written anew, or will be with what it held some time ago.
     func isRewriting(_ segment: LogSegment) -> Bool {
@@ -50,9 +52,10 @@ enum MaintenanceTask {
 extension FileLog {
     /// Whether `beginMaintenance` may have work; cheap to ask each turn.
     public var isMaintenanceDue: Bool {
-        guard maintenance.running == nil, failure == nil, finishedCommit >= maintenance.holdUntil else { return false }
+        guard maintenance.running == nil, failure == nil else { return false }
         if maintenance.waiting != nil { return finishedCommit >= maintenance.waitsFor }
-        return maintenance.isSpareDue || maintenance.hasDead || !maintenance.unused.isEmpty
+        if isPrepareDue { return true }
+        return finishedCommit >= maintenance.holdUntil && (maintenance.hasDead || !maintenance.unused.isEmpty)
     }
 
     /// Work for a thread that may wait, beside commits: nil if there is none or one is under way. It can call for a commit:
@@ -76,6 +79,10 @@ extension FileLog {
             return job
         } catch {
             maintenance.holdUntil = finishedCommit + 64
+            switch task {
+            case .retire(let segment, _), .collect(let segment, _): segment.isRetiring = false
+            case .prepare, .discard, .rewrite: break
+            }
             return nil
         }
     }
@@ -86,6 +93,10 @@ extension FileLog {
         guard let task = maintenance.running else { return nil }
         maintenance.running = nil
         if let error = result.error {
+            if case .prepare = task {
+                maintenance.prepareHoldUntil = finishedCommit + 64
+                return StoreError(error)
+            }
             maintenance.holdUntil = finishedCommit + 64
             if case .retire(let segment, _) = task {
                 segment.isRetiring = false
@@ -104,31 +115,53 @@ extension FileLog {
     // MARK: What to do
 
     private func nextTask() -> MaintenanceTask? {
-        if maintenance.isSpareDue && spare == nil { return .prepare(MaintenanceOutcome()) }
-        maintenance.isSpareDue = false
         if !maintenance.unused.isEmpty { return .discard(maintenance.unused) }
-        guard maintenance.hasDead else { return nil }
-        // The last segment with a block stays: it says where the log's sequences are.
-        let blocks = segments.lastIndex { $0.written > SegmentHeader.size } ?? 0
-        for segment in segments.prefix(blocks) where segment.live == 0 && !segment.isRetiring {
-            // What is damaged stays, until it is below the first message.
-            if segment.isDamaged && segment.lastSequence >= index.first { continue }
-            // What is to be overwritten comes first: it must not be found in another segment's unused space.
-            if erasures.contains(where: { $0.owner == segment.ordinal }) { continue }
-            segment.isRetiring = true
-            if segment.tombstonesEnd >= index.first { return .collect(segment, MaintenanceOutcome()) }
-            return retire(segment)
-        }
-        for segment in segments.prefix(blocks) where isSparse(segment) { return .rewrite(segment, snapshot(of: segment)) }
+        // A segment that is taken back may serve as the next one: cheaper than a new file, and possible on a full disk.
+        if maintenance.hasDead, let task = nextDead() { return task }
+        if spare != nil { maintenance.isSpareDue = false }
+        if isPrepareDue { return .prepare(MaintenanceOutcome()) }
+        guard maintenance.hasDead, finishedCommit >= maintenance.holdUntil else { return nil }
+        for segment in segments.prefix(lastWritten) where isSparse(segment) { return .rewrite(segment, snapshot(of: segment)) }
         maintenance.hasDead = false
         return nil
     }
 
-    private func isSparse(_ segment: LogSegment) -> Bool {
-        guard !segment.isDamaged, !segment.isRetiring, segment.live > 0, segment.written >= options.compactBytesMin else {
-            return false
+    private var isPrepareDue: Bool {
+        maintenance.isSpareDue && spare == nil && finishedCommit >= maintenance.prepareHoldUntil
+    }
+
+    /// The last segment with a block stays: it says where the log's sequences are.
+    private var lastWritten: Int { segments.lastIndex { $0.written > SegmentHeader.size } ?? 0 }
+
+    private func nextDead() -> MaintenanceTask? {
+        guard finishedCommit >= maintenance.holdUntil else { return nil }
+        for segment in segments.prefix(lastWritten) where segment.live == 0 && !segment.isRetiring {
+            // What is damaged stays, until it is below the first message.
+            if segment.isDamaged && segment.lastSequence >= index.first { continue }
+            // What is to be overwritten comes first: it must not be found in another segment's unused space.
+            if erasures.contains(where: { $0.owner == segment.ordinal }) { continue }
+            // What has to be said on disk first must fit.
+            guard (try? makeRoomForRemovals(margin: 512)) != nil else {
+                maintenance.holdUntil = finishedCommit + 64
+                return nil
+            }
+            segment.isRetiring = true
+            if segment.tombstonesEnd >= index.first { return .collect(segment, MaintenanceOutcome()) }
+            return retire(segment)
         }
-        return segment.liveBytes * 100 < segment.written * options.compactBelowPercent
+        return nil
+    }
+
+    /// Whether it is worth writing what is left of a segment anew.
+    func isSparse(_ segment: LogSegment) -> Bool {
+        guard !segment.isDamaged, !segment.isRetiring, segment.live > 0, segment.written >= options.compactBytesMin,
+            segment.liveBytes * 100 < segment.written * options.compactBelowPercent, segment !== active
+        else { return false }
+        // A stream that loses its oldest messages one after the other will soon have done with its first segment.
+        if index.first >= segment.firstSequence && index.first <= segment.lastSequence {
+            return UInt64(segment.live) * 2 < segment.lastSequence - index.first + 1
+        }
+        return true
     }
 
     /// Says on disk why the segment's sequences are no longer there, and then takes it back.
@@ -170,8 +203,8 @@ extension FileLog {
         case .prepare(let outcome):
             let header = makeSegmentHeader(options.segmentBytes(after: active?.capacity ?? 0))
             return FileLog.job { () throws(DiskError) in
-                let file = try FileLog.makeSegment(header, directory, disk)
-                outcome.result.withLock { $0.segment = (header, file) }
+                _ = try FileLog.makeSegment(header, directory, disk)
+                outcome.result.withLock { $0.segment = header }
             }
         case .collect(let segment, let outcome):
             let file = try open(segment), id = segment.id, end = segment.written
@@ -192,8 +225,8 @@ extension FileLog {
             let file = try open(segment)
             return FileLog.job { () throws(DiskError) in
                 for file in pending { try file.sync() }
-                let again = try FileLog.reuse(file, path, header, directory, disk)
-                outcome.result.withLock { $0.segment = (header, again) }
+                try FileLog.reuse(file, path, header, directory, disk)
+                outcome.result.withLock { $0.segment = header }
             }
         case .discard(let segments):
             let paths = segments.map(\.path)
@@ -207,6 +240,7 @@ extension FileLog {
                 file: try open(segment), id: segment.id, end: segment.written, ordinal: segment.ordinal, floor: index.first,
                 path: segment.path, temporary: LogSegment.path(directory, segment.ordinal, ".tmp"), moves: kept.moves)
             rewriter.lastSequence = segment.lastSequence
+            rewriter.newID = makeID()
             let ready = rewriter
             return FileLog.job { () throws(DiskError) in
                 for file in pending { try file.sync() }
@@ -230,7 +264,7 @@ extension FileLog {
     /// Gives a segment's file to the segment that comes next. With its new head nothing in it validates any more.
     private static func reuse(
         _ file: any DiskFile, _ path: String, _ header: SegmentHeader, _ directory: String, _ disk: any Disk
-    ) throws(DiskError) -> any DiskFile {
+    ) throws(DiskError) {
         let head = WriteBuffer(capacity: SegmentHeader.size)
         header.write(head.base)
         try file.writeAll(head.base, SegmentHeader.size, at: 0)
@@ -238,7 +272,6 @@ extension FileLog {
         let target = LogSegment.path(directory, header.ordinal)
         try disk.rename(path, to: target)
         try disk.syncDirectory(directory)
-        return try disk.open(target, create: false)
     }
 
     /// What the tombstones in a segment name.
@@ -261,7 +294,13 @@ extension FileLog {
         case .prepare(let outcome): takeSpare(outcome)
         case .collect(let segment, let outcome):
             // They go on at the tail, but for what is below the first message.
-            removedRanges += outcome.result.withLock { $0.ranges }.filter { $0.upperBound >= index.first }
+            let ranges = outcome.result.withLock { $0.ranges }.filter { $0.upperBound >= index.first }
+            guard (try? makeRoomForRemovals(margin: 512 + ranges.count * 17)) != nil else {
+                segment.isRetiring = false
+                maintenance.holdUntil = finishedCommit + 64
+                return
+            }
+            removedRanges += ranges
             maintenance.waiting = retire(segment)
             maintenance.waitsFor = commitTicket
         case .retire(let segment, let outcome):
@@ -284,10 +323,10 @@ extension FileLog {
     }
 
     private func takeSpare(_ outcome: MaintenanceOutcome) {
-        guard let (header, file) = outcome.result.withLock({ $0.segment }) else { return }
+        guard let header = outcome.result.withLock({ $0.segment }) else { return }
         let segment = LogSegment(
             ordinal: header.ordinal, id: header.id, path: LogSegment.path(directory, header.ordinal),
-            capacity: header.capacity, end: SegmentHeader.size, file: file)
+            capacity: header.capacity, end: SegmentHeader.size, file: nil)
         maintenance.isSpareDue = false
         // Meanwhile the loop may have needed one at once, and gone on with it.
         if spare == nil && (active?.ordinal ?? 0) < segment.ordinal {

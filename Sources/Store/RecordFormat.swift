@@ -8,7 +8,7 @@ enum RecordKind: UInt8 {
     case tombstones = 2
     /// Everything below its sequence is gone.
     case floor = 3
-    /// Sequences up to its own were used up without a message.
+    /// Sequences up to its own, from the one in its body (u64), were used up without a message.
     case skip = 4
     /// The log was closed in order.
     case close = 5
@@ -118,7 +118,7 @@ struct RecordHeader {
         Checksum.crc32c(record + RecordHeader.size, length - RecordHeader.size, seed: headerSum) == bodySum
     }
 
-    /// The last sequence with a message before this one, for a message that follows a gap.
+    /// The number that a body begins with: for a message that follows a gap, the last sequence with a message before it.
     @inline(__always)
     func gapBase(_ record: UnsafeRawPointer) -> UInt64 {
         UInt64(littleEndian: record.loadUnaligned(fromByteOffset: RecordHeader.size, as: UInt64.self))

@@ -130,7 +130,8 @@ struct Recovery {
             }
         }
         buffer = scanner.reusableBuffer
-        segment.end = block == nil && scanner.offset == SegmentHeader.size ? SegmentHeader.size : min(scanner.offset, end)
+        // A record that is cut short ends where it should have ended, or at the end of the file.
+        segment.end = min(scanner.offset, (end + 7) & ~7)
         segment.written = segment.end
         if let block, block.end > scanner.offset, end == size {
             isClosed = false
@@ -167,7 +168,11 @@ struct Recovery {
             removed += ranges
             segment.tombstonesEnd = max(segment.tombstonesEnd, last.upperBound)
         case .floor: if isGood { floor = max(floor, header.sequence) }
-        case .skip: if isGood { log.index.skip(to: header.sequence) }
+        case .skip:
+            guard isGood, header.length == RecordHeader.size + 8 else { return }
+            let from = header.gapBase(record)
+            if from > 0 && from <= header.sequence { removed.append(from...header.sequence) }
+            log.index.skip(to: header.sequence)
         case .close:
             guard isGood else { return }
             isClosed = true

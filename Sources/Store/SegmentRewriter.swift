@@ -30,6 +30,7 @@ struct SegmentRewriter: Sendable {
     let moves: [RewrittenSegment.Move]
     /// The last sequence that the segment had a message for.
     var lastSequence: UInt64 = 0
+    var newID: UInt64 = 0
 
     init(
         file: any DiskFile, id: UInt64, end: Int, ordinal: UInt64, floor: UInt64, path: String, temporary: String,
@@ -62,7 +63,7 @@ struct SegmentRewriter: Sendable {
     }
 
     private func write(_ target: any DiskFile) throws(DiskError) -> RewrittenSegment {
-        var result = RewrittenSegment(moves: moves, id: UInt64.random(in: 1...UInt64.max))
+        var result = RewrittenSegment(moves: moves, id: newID)
         result.file = target
         let sum = RecordHeader.segmentSum(result.id)
         var output = RewriteOutput(target, at: SegmentHeader.size + BlockHeader.size)
@@ -98,6 +99,8 @@ struct SegmentRewriter: Sendable {
                     kept.marks.remove(.batchContinues)
                     kept.hasGap = header.sequence > last + 1
                     kept.length += (kept.hasGap ? 8 : 0) - (header.hasGap ? 8 : 0)
+                    // Told by the message, and by a tombstone at the end: damage to either leaves the other.
+                    if kept.hasGap { ranges.append((last + 1)...(header.sequence - 1)) }
                     result.moves[next].newPlace = output.end
                     try output.add(kept, record + (header.hasGap ? 8 : 0), last, sum)
                     block.records += 1

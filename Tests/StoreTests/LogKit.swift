@@ -1,5 +1,7 @@
 // What tests of logs share: publishing, reading back, running the jobs.
 
+import Glibc
+import Synchronization
 import Testing
 import Wire
 
@@ -77,4 +79,54 @@ extension FileLog {
 
 func pattern(_ count: Int, _ seed: UInt64) -> [UInt8] {
     (0..<count).map { UInt8(truncatingIfNeeded: UInt64($0) &* 31 &+ seed) }
+}
+
+/// The real disk, but full or broken when a test says so.
+final class FailingDisk: Disk {
+    let isFull = Atomic<Bool>(false)
+    let isBroken = Atomic<Bool>(false)
+    private let disk = SystemDisk()
+
+    func makeDirectory(_ path: String) throws(DiskError) { try disk.makeDirectory(path) }
+    func list(_ path: String) throws(DiskError) -> [String] { try disk.list(path) }
+    func open(_ path: String, create: Bool) throws(DiskError) -> any DiskFile {
+        FailingFile(try disk.open(path, create: create), self)
+    }
+    func rename(_ source: String, to target: String) throws(DiskError) { try disk.rename(source, to: target) }
+    func remove(_ path: String) throws(DiskError) { try disk.remove(path) }
+    func removeDirectory(_ path: String) throws(DiskError) { try disk.removeDirectory(path) }
+    func syncDirectory(_ path: String) throws(DiskError) { try disk.syncDirectory(path) }
+    func availableBytes(_ path: String) throws(DiskError) -> UInt64 { try disk.availableBytes(path) }
+}
+
+private final class FailingFile: DiskFile {
+    private let file: any DiskFile
+    private let disk: FailingDisk
+
+    init(_ file: any DiskFile, _ disk: FailingDisk) {
+        self.file = file
+        self.disk = disk
+    }
+
+    var path: String { file.path }
+    func size() throws(DiskError) -> Int { try file.size() }
+    func read(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int {
+        try file.read(target, count, at: offset)
+    }
+    /// Never in the cache, so that every read of a file is one off the loop.
+    func readCached(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int? { nil }
+    func write(_ source: UnsafeRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int {
+        if disk.isBroken.load(ordering: .relaxed) { throw DiskError("pwrite", path, EIO) }
+        // Short writes are as good as whole ones.
+        return try file.write(source, max(1, count / 2), at: offset)
+    }
+    func allocate(_ bytes: Int) throws(DiskError) {
+        if disk.isFull.load(ordering: .relaxed) { throw DiskError("fallocate", path, ENOSPC) }
+        try file.allocate(bytes)
+    }
+    func truncate(_ bytes: Int) throws(DiskError) { try file.truncate(bytes) }
+    func sync() throws(DiskError) {
+        if disk.isBroken.load(ordering: .relaxed) { throw DiskError("fdatasync", path, EIO) }
+        try file.sync()
+    }
 }

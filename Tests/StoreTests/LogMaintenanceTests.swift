@@ -182,3 +182,76 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
     try log.maintain()
     for (sequence, message) in model { #expect(try log.message(sequence) == message, "seed \(seed)") }
 }
+
+@Test func logOnAFullDiskStillRemoves() throws {
+    let directory = try TemporaryDirectory()
+    let disk = FailingDisk()
+    let path = "\(directory.path)/log"
+    var last: UInt64 = 0
+    do {
+        let log = try FileLog.open(directory: path, disk: disk, options: options(16 << 10))
+        for _ in 1...200 { last = try log.publish("s", pattern(100, 0)) }
+        try log.maintain()
+        disk.isFull.store(true, ordering: .relaxed)
+        // What is prepared is used up, but for what removals need.
+        while let next = try? log.publish("s", pattern(100, 0)) {
+            last = next
+            try log.commitAll()
+        }
+        #expect(throws: StoreError.noSpace) { try log.publish("s", pattern(100, 0)) }
+        #expect(log.state.lastSequence == last)
+        for n in 0..<8 {
+            #expect(try log.remove(UInt64(2 + n * 3), erases: n == 0))
+            try log.commitAll()
+        }
+        #expect(try log.removeAll(below: last - 20) > 0)
+        try log.commitAll()
+        // What they were in comes back as the next segment, and publishing goes on.
+        while log.isMaintenanceDue, let job = log.beginMaintenance() {
+            _ = log.finishMaintenance(job.run())
+            try log.commitAll()
+        }
+        last = try log.publish("s", pattern(100, 0))
+        try log.commitAll()
+    }
+    disk.isFull.store(false, ordering: .relaxed)
+    let log = try FileLog.open(directory: path, disk: disk, options: options(16 << 10))
+    #expect(log.recoveryReport.damages.isEmpty && log.state.lost.isEmpty)
+    #expect(log.state.lastSequence == last && log.state.firstSequence == last - 21)
+    // Every read waits for the device here.
+    log.releaseMemory()
+    guard case .reading = log.load(last) else {
+        Issue.record("read at once")
+        return
+    }
+    var loaded = 0
+    log.onLoaded = { loaded += 1 }
+    #expect(try log.message(last)?.payload == pattern(100, 0))
+    #expect(loaded == 1)
+}
+
+@Test func logStopsWhenAWriteFails() throws {
+    let directory = try TemporaryDirectory()
+    let disk = FailingDisk()
+    let path = "\(directory.path)/log"
+    do {
+        let log = try FileLog.open(directory: path, disk: disk)
+        for _ in 1...10 { try log.publish("s") }
+        try log.commitAll()
+        try log.publish("s")
+        disk.isBroken.store(true, ordering: .relaxed)
+        let job = try #require(log.beginCommit(syncs: true))
+        guard case .failed? = log.finishCommit(job.run()) else {
+            Issue.record("no error")
+            return
+        }
+        #expect(log.durableSequence == 10 && log.finishedCommit == 1)
+        #expect(throws: StoreError.self) { try log.publish("s") }
+        #expect(throws: StoreError.self) { try log.remove(1, erases: false) }
+        #expect(log.beginCommit(syncs: true) == nil)
+    }
+    disk.isBroken.store(false, ordering: .relaxed)
+    let log = try FileLog.open(directory: path, disk: disk)
+    #expect(log.state.messages == 10 && log.state.lost.isEmpty)
+    #expect(try log.publish("s") == 11)
+}
