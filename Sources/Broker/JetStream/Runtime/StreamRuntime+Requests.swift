@@ -42,7 +42,7 @@ extension StreamRuntime {
         case .messageGet: stream.getMessage(body, answer)
         case .messageDelete: stream.deleteMessage(body, answer)
         case .consumerCreate:
-            guard let target = ConsumerCreateSubject(subject) else { return router.refuse(call, .badRequest) }
+            guard let target = ConsumerCreateSubject.parse(subject) else { return router.refuse(call, .badRequest) }
             consumers.create(target, body, answer)
         case .consumerNames: consumers.names(body, answer)
         case .consumerList: consumers.list(body, answer)
@@ -53,5 +53,19 @@ extension StreamRuntime {
         case .consumerReset: consumers.reset(consumer, body, answer)
         default: router.refuse(call, .badRequest)
         }
+    }
+}
+
+extension ConsumerCreateSubject {
+    /// Takes a subject apart that `AccountRequests` has found to be a creation; nil where tokens are missing or empty.
+    static func parse(_ subject: ByteView) -> ConsumerCreateSubject? {
+        let count = Subject.tokenCount(subject)
+        func token(_ place: Int) -> String { Subject.token(subject, at: place)?.string ?? "" }
+        if token(3) == "DURABLE" { return count == 7 ? .durable(stream: token(5), consumer: token(6)) : nil }
+        if count == 5 { return .ephemeral(stream: token(4)) }
+        guard count > 5, let name = Subject.token(subject, at: 5), !name.isEmpty else { return nil }
+        // The filter is everything behind the consumer's name and its dot.
+        let filter = count > 6 ? ByteView(name.end + 1, subject.end - (name.end + 1)).string : ""
+        return .named(stream: token(4), consumer: name.string, filter: filter)
     }
 }
