@@ -26,11 +26,14 @@ struct FastBatchPlace {
 
     /// nil where the reply is none of a fast batch's.
     init?(reply: ByteView) {
-        let end: StaticString = ".$FI"
-        guard reply.count > end.utf8CodeUnitCount,
-            ByteView(reply.end - end.utf8CodeUnitCount, end.utf8CodeUnitCount).equals(end)
-        else { return nil }
-        content = FastBatchPlace.read(ByteView(reply.base, reply.count - end.utf8CodeUnitCount))
+        guard FastBatchPlace.isMeant(by: reply) else { return nil }
+        content = FastBatchPlace.read(ByteView(reply.base, reply.count - 4))
+    }
+
+    /// Whether a reply ends in `.$FI`.
+    @inline(__always)
+    static func isMeant(by reply: ByteView) -> Bool {
+        reply.count >= 4 && UnsafeRawPointer(reply.end - 4).loadUnaligned(as: UInt32.self) == 0x4946_242E
     }
 
     private static func read(_ text: ByteView) -> Content? {

@@ -8,42 +8,53 @@ extension Stream {
     /// Starts the commits that there is something for. One at a time for the log and for the journal; what changes meanwhile
     /// goes into the next one.
     func commit() {
+        if let due = syncDueNs, due <= host.now.monotonicNs {
+            syncDueNs = nil
+            isLogSyncDue = true
+            isJournalSyncDue = true
+        }
         commitLog()
         commitJournal()
     }
 
     private func commitLog() {
-        guard !isLogCommitting else { return }
-        let nowNs = host.now.monotonicNs
-        let isSyncDue = syncDueNs.map { $0 <= nowNs } ?? false
-        let syncs = (settings.syncPolicy.syncsEveryCommit && config.persistMode == .default) || isSyncDue
+        guard !isLogCommitting, failure == nil else { return }
+        let syncs = settings.syncPolicy.syncsEveryCommit || isLogSyncDue
+        isLogSyncDue = false
         guard let job = log.beginCommit(syncs: syncs) else {
-            if isSyncDue { syncDueNs = nil }
+            // Something is to be written, and the log cannot: it says why to the next one who stores something.
+            if log.commitTicket > log.finishedCommit { fail(.unusable("the stream's log cannot be written")) }
             return
         }
-        if isSyncDue { syncDueNs = nil }
         isLogCommitting = true
         commits.run(job) { [weak self] result in self?.logCommitFinished(result, syncs: syncs) }
     }
 
     private func commitJournal() {
         guard !isJournalCommitting, let journal else { return }
-        guard let job = journal.beginCommit(syncs: settings.syncPolicy.syncsEveryCommit) else { return }
+        let syncs = settings.syncPolicy.syncsEveryCommit || isJournalSyncDue
+        isJournalSyncDue = false
+        guard let job = journal.beginCommit(syncs: syncs) else { return }
         isJournalCommitting = true
-        commits.run(job) { [weak self] result in self?.journalCommitFinished(result) }
+        commits.run(job) { [weak self] result in self?.journalCommitFinished(result, syncs: syncs) }
     }
 
     private func logCommitFinished(_ result: CommitResult, syncs: Bool) {
         isLogCommitting = false
-        if case .interval(let intervalNs) = settings.syncPolicy, !syncs, syncDueNs == nil {
-            syncDueNs = host.now.monotonicNs &+ intervalNs
-        }
+        if !syncs { noteUnsynced() }
         if let error = log.finishCommit(result) { fail(error) }
         settle()
     }
 
-    private func journalCommitFinished(_ result: CommitResult) {
+    /// With an interval between syncs: something has been written that the next one has to cover.
+    private func noteUnsynced() {
+        guard case .interval(let intervalNs) = settings.syncPolicy, syncDueNs == nil else { return }
+        syncDueNs = host.now.monotonicNs &+ intervalNs
+    }
+
+    private func journalCommitFinished(_ result: CommitResult, syncs: Bool) {
         isJournalCommitting = false
+        if !syncs { noteUnsynced() }
         guard let journal else { return }
         if let error = journal.finishCommit(result) {
             // Whoever waits for a consumer's state is left without an answer, and asks again.

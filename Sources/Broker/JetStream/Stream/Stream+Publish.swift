@@ -6,7 +6,7 @@ import Wire
 extension Stream {
     /// A message whose subject the stream captures, with the header block at the start of its payload.
     func receive(_ message: Message) {
-        if message.headerBytes < 0 && rules.isEmpty {
+        if message.headerBytes < 0 && rules.isEmpty && !FastBatchPlace.isMeant(by: message.reply) {
             return receivePlain(message.subject, message.reply, message.payload)
         }
         let headerBytes = min(max(0, message.headerBytes), message.payload.count)
@@ -25,7 +25,7 @@ extension Stream {
             hold(original)
             return edits.removeAll()
         }
-        if rules.contains(.fastBatches), let place = FastBatchPlace(reply: publish.reply) {
+        if let place = FastBatchPlace(reply: publish.reply) {
             receiveFast(&publish, place)
         } else if !publish.known.batchID.isEmpty {
             receiveAtomic(publish)

@@ -42,6 +42,8 @@ final class Stream: ConsumerStream {
     var isJournalCommitting = false
     /// With an interval between syncs: when the next one is due, if something is written and not synced.
     var syncDueNs: UInt64?
+    var isLogSyncDue = false
+    var isJournalSyncDue = false
     let ackPrefix: ScratchBytes
     let name: ScratchBytes
 
@@ -174,6 +176,7 @@ final class Stream: ConsumerStream {
 
     /// Does what the time asks for. The turn ends with `turnEnded` as any other.
     func advance() {
+        commit()
         expire()
         fireSchedules()
         abandonIdleBatches()
@@ -229,7 +232,6 @@ struct StreamRules: OptionSet, Sendable {
     static let limits = StreamRules(rawValue: 16)
     static let discardNew = StreamRules(rawValue: 32)
     static let interest = StreamRules(rawValue: 64)
-    static let fastBatches = StreamRules(rawValue: 128)
     /// Publishes have to wait: the stream is still reading what it has to know of its messages.
     static let holding = StreamRules(rawValue: 256)
     /// A write has failed.
@@ -244,6 +246,5 @@ struct StreamRules: OptionSet, Sendable {
         if config.maxMessages > 0 || config.maxBytes > 0 || config.maxMessagesPerSubject > 0 { insert(.limits) }
         if config.discard == .new { insert(.discardNew) }
         if config.retention == .interest { insert(.interest) }
-        if config.allowBatchPublish { insert(.fastBatches) }
     }
 }

@@ -1,0 +1,192 @@
+// What time does to a stream: max_age, Nats-TTL, delete markers, schedules.
+
+import Store
+import Testing
+
+@testable import Broker
+
+@Suite struct StreamExpiryTests {
+    @Test func messagesGrowTooOld() throws {
+        let kit = try StreamKit { $0.maxAgeNs = 10_000_000_000 }
+        kit.publish("s.a")
+        kit.pass(6)
+        kit.publish("s.b")
+        kit.pass(3.9)
+        #expect(kit.log.state.messages == 2)
+        kit.pass(0.3)
+        #expect(kit.stored == ["2 s.b  "])
+        kit.pass(10)
+        #expect(kit.log.state.messages == 0 && kit.stream.nextDeadlineNs == nil)
+    }
+
+    @Test func oldMessagesGoAtTheStart() throws {
+        let kit = try StreamKit { $0.maxAgeNs = 10_000_000_000 }
+        kit.publish("s.a")
+        try kit.restart(after: 20)
+        kit.pass(0.01)
+        #expect(kit.log.state.messages == 0)
+    }
+
+    @Test func readsTimesToLive() throws {
+        let kit = try StreamKit { $0.allowMessageTTL = true }
+        for good in ["1", "1s", "1500ms", "never", "", "2m", "1h2m3s", " 3", "9999999999999"] {
+            #expect(errorCode(kit.publish("s.a", "", ["Nats-TTL": good])) == nil, "\(good)")
+        }
+        for bad in ["0", "0s", "500ms", "junk", "-1", "-1s", "99999999999999999999"] {
+            #expect(errorCode(kit.publish("s.a", "", ["Nats-TTL": bad])) == 10165, "\(bad)")
+        }
+        #expect(kit.log.state.messages == 9)
+        // Whole seconds count.
+        kit.pass(1.4)
+        #expect(kit.log.state.messages == 6)
+        kit.pass(4000)
+        #expect(kit.stored.map { $0.prefix(1) } == ["4", "5", "9"])
+    }
+
+    @Test func timesToLiveSurviveARestart() throws {
+        let kit = try StreamKit {
+            $0.allowMessageTTL = true
+            $0.maxAgeNs = 60_000_000_000
+        }
+        kit.publish("s.a", "", ["Nats-TTL": "20s"])
+        kit.publish("s.b", "", ["Nats-TTL": "never"])
+        kit.publish("s.c")
+        try kit.restart(after: 5)
+        kit.pass(14)
+        #expect(kit.log.state.messages == 3)
+        kit.pass(2)
+        #expect(kit.log.state.messages == 2)
+        kit.pass(100)
+        #expect(kit.stored == ["2 s.b Nats-TTL: never| "])
+    }
+
+    @Test func leavesMarkers() throws {
+        let kit = try StreamKit {
+            $0.allowMessageTTL = true
+            $0.allowRollup = true
+            $0.subjectDeleteMarkerTTLNs = 5_000_000_000
+            $0.maxMessagesPerSubject = 1
+        }
+        kit.publish("s.a", "", ["Nats-TTL": "1s"])
+        kit.publish("s.b", "", ["Nats-TTL": "1s", "Nats-Marker-Reason": "MaxAge"])
+        kit.publish("s.c", "", ["Nats-TTL": "1"])
+        kit.publish("s.c", "kept")
+        kit.pass(1.4)
+        #expect(
+            kit.stored == ["4 s.c  kept", "5 s.a Nats-Marker-Reason: MaxAge|Nats-TTL: 5s|Nats-Rollup: sub| "])
+        kit.pass(6)
+        #expect(kit.stored == ["4 s.c  kept"])
+    }
+
+    @Test func aMarkerRaisesShorterTimes() throws {
+        let kit = try StreamKit {
+            $0.allowMessageTTL = true
+            $0.allowRollup = true
+            $0.subjectDeleteMarkerTTLNs = 2_000_000_000
+        }
+        for ttl in ["1", "1500ms", "3"] { kit.publish("s.a", "", ["Nats-TTL": ttl]) }
+        #expect(kit.stored == ["1 s.a Nats-TTL: 2| ", "2 s.a Nats-TTL: 2| ", "3 s.a Nats-TTL: 3| "])
+    }
+
+    @Test func markersAfterMaxAge() throws {
+        let kit = try StreamKit {
+            $0.maxAgeNs = 1_000_000_000
+            $0.duplicateWindowNs = 1_000_000_000
+            $0.allowMessageTTL = true
+            $0.allowRollup = true
+            $0.subjectDeleteMarkerTTLNs = 2_000_000_000
+        }
+        kit.publish("s.a")
+        kit.publish("s.a", "", ["Nats-TTL": "never"])
+        for subject in ["s.b", "s.b"] { kit.publish(subject) }
+        kit.publish("s.c", "", ["Nats-TTL": "9s"])
+        kit.pass(2.2)
+        let marker = "Nats-Marker-Reason: MaxAge|Nats-TTL: 2s|Nats-Rollup: sub| "
+        #expect(kit.stored == ["2 s.a Nats-TTL: never| ", "6 s.b \(marker)", "7 s.c \(marker)"])
+        kit.pass(5)
+        // Markers are not followed by markers.
+        #expect(kit.stored == ["2 s.a Nats-TTL: never| "] && kit.log.state.lastSequence == 7)
+        #expect(kit.stream.nextDeadlineNs == nil)
+    }
+
+    @Test func rewrittenTimesCostNoMemory() throws {
+        let kit = try StreamKit {
+            $0.allowMessageTTL = true
+            $0.maxMessagesPerSubject = 1
+        }
+        for _ in 0..<5000 { kit.send("s.a", "", ["Nats-TTL": "1h"]) }
+        kit.turn()
+        #expect(kit.stream.expiries.count < 2100 && kit.log.state.messages == 1)
+    }
+
+    // MARK: Schedules
+
+    private func scheduling() throws -> StreamKit {
+        try StreamKit {
+            $0.allowMessageSchedules = true
+            $0.allowMessageTTL = true
+            $0.allowRollup = true
+        }
+    }
+
+    @Test func checksSchedules() throws {
+        let kit = try scheduling()
+        let target = "Nats-Schedule-Target", pattern = "Nats-Schedule"
+        let cases: [(KeyValuePairs<String, String>, Int?)] = [
+            ([pattern: "@every 1ms", target: "s.t"], 10189), ([pattern: "x", target: "s.t"], 10189),
+            ([pattern: "@every 1s"], 10190), ([pattern: "@every 1s", target: "s.bad"], 10190),
+            ([pattern: "@every 1s", target: "q.t"], 10190), ([pattern: "@every 1s", target: "s.*"], 10190),
+            ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-TTL": "x"], 10191),
+            ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Rollup": "all"], 10192),
+            ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Source": "s.*"], 10203),
+            ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Source": "s.t"], 10203),
+            ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Time-Zone": "UTC"], 10189),
+            ([pattern: "0 0 0 1 1 *", target: "s.t", "Nats-Schedule-Time-Zone": "Nowhere/X"], 10223),
+            ([pattern: "@every 1s", target: "s.t", "Nats-Rollup": "all"], 10192),
+            (["Nats-Scheduler": "x"], 10212), (["Nats-Schedule-Next": "purge"], 10212),
+            (["Nats-Schedule-Next": "purge", "Nats-Scheduler": "s.bad"], 10212),
+            (["Nats-Schedule-Next": "zz", "Nats-Scheduler": "s.b"], 10212), ([target: "s.t"], nil),
+            ([pattern: "@every 1s", target: "s.t", "Nats-Rollup": "sub"], nil),
+            (["Nats-Schedule-Next": "purge", "Nats-Scheduler": "s.nobody"], nil),
+        ]
+        for (headers, code) in cases {
+            let answer = kit.publish("s.bad", "", headers)
+            #expect(errorCode(answer) == code, "\(headers) \(answer)")
+        }
+    }
+
+    @Test func firesOnce() throws {
+        let kit = try scheduling()
+        kit.publish(
+            "s.a", "body",
+            [
+                "Nats-Schedule": "@at 2020-01-01T00:00:00Z", "Nats-Schedule-Target": "s.t", "X": "1", "Nats-Schedule-TTL": "5m",
+                "Nats-Msg-Id": "m",
+            ])
+        #expect(kit.stored[0].contains("Nats-Rollup: sub|"))
+        kit.pass(0.6)
+        #expect(kit.stored == ["2 s.t X: 1|Nats-Scheduler: s.a|Nats-Schedule-Next: purge|Nats-TTL: 5m| body"])
+        kit.pass(301)
+        #expect(kit.log.state.messages == 0 && kit.log.state.lastSequence == 2)
+    }
+
+    @Test func firesAgainAndAgain() throws {
+        let kit = try scheduling()
+        kit.publish("s.src", "content", ["C": "d"])
+        kit.publish(
+            "s.b", "own", ["Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "s.t", "Nats-Schedule-Source": "s.src"])
+        kit.pass(3.1)
+        let fired = kit.stored.filter { $0.contains(" s.t ") }
+        #expect(fired.count == 3 && fired.allSatisfy { $0.contains("C: d|Nats-Scheduler: s.b|Nats-Schedule-Next: 20") })
+        #expect(fired.allSatisfy { $0.hasSuffix("Z| content") })
+        try kit.restart(after: 10)
+        kit.pass(0.3)
+        // What was missed fires once.
+        #expect(kit.stored.filter { $0.contains(" s.t ") }.count == 4)
+        kit.publish("s.x", "", ["Nats-Schedule-Next": "purge", "Nats-Scheduler": "s.b"])
+        #expect(!kit.stored.contains { $0.contains(" s.b ") })
+        let count = kit.log.state.messages
+        kit.pass(5)
+        #expect(kit.log.state.messages == count)
+    }
+}
