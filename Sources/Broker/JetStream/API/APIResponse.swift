@@ -81,7 +81,12 @@ enum APIResponse {
     static func names(_ kind: Kind, page: Page, _ names: [String]) -> [UInt8] {
         write(kind) { json in
             page.write(to: &json)
-            json.nullable(kind == .streamNames ? "streams" : "consumers", names) { $0.value($1) }
+            // Only the list of streams is a nil slice there while it is empty.
+            if kind == .streamNames {
+                json.nullable("streams", names) { $0.value($1) }
+            } else {
+                json.array("consumers", names) { $0.value($1) }
+            }
         }
     }
 

@@ -21,6 +21,10 @@ extension Consumer {
             filter = SubjectFilter(new.filters, stream.log.subjects)
             keepMatchingLastPerSubject()
             countPending()
+            if stream.config.retention == .interest {
+                let last = stream.log.state.lastSequence
+                releaseUnwanted(SubjectFilter(old.filters, stream.log.subjects), from: 1, upTo: last)
+            }
         }
         if old.deliverSubject != new.deliverSubject || old.deliverGroup != new.deliverGroup { moveTarget(now) }
         if old.rateLimitBitsPerSecond != new.rateLimitBitsPerSecond { setRateLimit(now) }
@@ -36,6 +40,8 @@ extension Consumer {
         if new.priorityPolicy != .pinnedClient { pin = PinnedClient() }
         writeWhole(now)
         isTouched = true
+        // A stream that takes over from another goes on behind what it has acked.
+        if new.sourcing { resetState(to: state.ackFloor.stream &+ 1) }
     }
 
     /// A filter that lets less through than before leaves out what it no longer matches.
@@ -119,15 +125,30 @@ extension Consumer {
             }
         }
         sequence = max(1, sequence)
-        let now = stream.host.now
+        let before = state.ackFloor.stream
+        resetState(to: sequence)
+        if keepsInterest && sequence > 1 { releaseUnwanted(filter, from: before &+ 1, upTo: sequence - 1) }
+        return sequence
+    }
+
+    private func resetState(to sequence: UInt64) {
         state.reset(to: sequence)
         nextSequence = sequence
         lastDeliveredNs = nil
         lastAckedNs = nil
         countPending()
-        writeWhole(now)
+        writeWhole(stream.host.now)
         isTouched = true
-        return sequence
+    }
+
+    /// The consumer no longer waits for some of what it was to have: an interest or workqueue stream may remove that.
+    private func releaseUnwanted(_ filter: SubjectFilter, from first: UInt64, upTo last: UInt64) {
+        guard first <= last else { return }
+        var next = stream.log.next(atOrAfter: first, filter, upTo: last)
+        while let sequence = next {
+            if !isWaiting(for: sequence) { stream.consumer(self, isDoneWith: sequence) }
+            next = sequence < last ? stream.log.next(atOrAfter: sequence + 1, filter, upTo: last) : nil
+        }
     }
 
     /// The stream's configuration has changed.

@@ -19,9 +19,10 @@ extension Consumer {
     /// Counts from the beginning.
     func countPending() {
         countedSequence = visibleSequence
-        numPending = UInt64(state.lastPerSubject.count)
+        let log = stream.log
+        numPending = UInt64(state.lastPerSubject.remaining.count { log.contains($0) })
         let from = firstBehindLastPerSubject
-        if from <= visibleSequence { numPending += stream.log.count(from: from, upTo: visibleSequence, filter) }
+        if from <= visibleSequence { numPending += log.count(from: from, upTo: visibleSequence, filter) }
     }
 
     /// Where the messages begin that are delivered one after the other.

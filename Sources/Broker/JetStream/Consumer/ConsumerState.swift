@@ -69,12 +69,14 @@ struct ConsumerState: ~Copyable {
 
     /// `ack_policy: all`: a message is acked with all before it.
     ///
-    /// - Parameter each: called with each pending sequence that this finishes.
+    /// - Parameter each: called with each sequence that this finishes.
     mutating func finish(upTo sequence: UInt64, delivery: UInt64, _ each: (UInt64) -> Void) {
+        for exhausted in exhausted.keys where exhausted <= sequence { each(exhausted) }
         while pending.first != PendingTable.none, pending[pending.first].sequence <= sequence {
             each(pending[pending.first].sequence)
             pending.remove(pending.first)
         }
+        if !exhausted.isEmpty { exhausted = exhausted.filter { $0.key > sequence } }
         ackFloor = ConsumerPosition(
             consumer: max(ackFloor.consumer, min(delivery, delivered.consumer)), stream: max(ackFloor.stream, sequence))
     }
