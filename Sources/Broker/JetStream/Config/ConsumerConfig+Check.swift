@@ -30,7 +30,9 @@ extension ConsumerConfig {
         try config.checkStart()
         try config.checkSampling()
         if config.flowControl && config.heartbeatNs == 0 { throw .consumerWithFlowControlNeedsHeartbeats }
-        if config.isDurable && !config.name.isEmpty && config.name != config.durable { throw .consumerCreateDurableAndNameMismatch }
+        if config.isDurable && !config.name.isEmpty && config.name != config.durable {
+            throw .consumerCreateDurableAndNameMismatch
+        }
         if APIMetadata.byteCount(config.metadata) > JetStreamLimits.metadataBytesMax {
             throw .consumerMetadataLength("\(JetStreamLimits.metadataBytesMax / 1024)KB")
         }
@@ -101,7 +103,9 @@ extension ConsumerConfig {
         }
         if replicas > stream.replicas { throw .consumerReplicasExceedsStream }
         if replicas < 0 { throw .replicasCountCannotBeNegative }
-        if stream.retention != .limits && replicas != 0 && replicas != stream.replicas { throw .consumerReplicasShouldMatchStream }
+        if stream.retention != .limits && replicas != 0 && replicas != stream.replicas {
+            throw .consumerReplicasShouldMatchStream
+        }
         if backoffNs.contains(where: { $0 < 0 }) { throw .consumerBackoffNegative }
         if ackWaitNs < 0 { throw .consumerAckWaitNegative }
     }

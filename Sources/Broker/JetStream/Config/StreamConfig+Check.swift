@@ -29,7 +29,8 @@ extension StreamConfig {
             throw .streamInvalidConfig("stream name is too long, maximum allowed is \(JetStreamLimits.nameBytesMax)")
         }
         guard description.utf8.count <= JetStreamLimits.descriptionBytesMax else {
-            throw .streamInvalidConfig("stream description is too long, maximum allowed is \(JetStreamLimits.descriptionBytesMax)")
+            throw .streamInvalidConfig(
+                "stream description is too long, maximum allowed is \(JetStreamLimits.descriptionBytesMax)")
         }
         guard APIMetadata.byteCount(metadata) <= JetStreamLimits.metadataBytesMax else {
             throw .streamInvalidConfig("stream metadata exceeds maximum size of \(JetStreamLimits.metadataBytesMax) bytes")
@@ -182,7 +183,9 @@ extension StreamConfig {
             republish.source = ">"
         }
         // From everything to everything means: whatever the transform makes of it, where it makes something else of it.
-        if republish.source == ">", republish.destination == ">", let transform = subjectTransform, subjects == [transform.source] {
+        if republish.source == ">", republish.destination == ">", let transform = subjectTransform,
+            subjects == [transform.source]
+        {
             if pedantic { throw .pedantic("implicit republish based on subject transform") }
             (republish.source, republish.destination) = (transform.destination, transform.destination)
         }
