@@ -3,7 +3,7 @@
 #   make build        release binaries in .build/release/
 #   make run          a broker on PORT (4222) with monitoring on MONITOR_PORT (8222), and a demonstration
 #   make test         the whole suite; its parts also run alone:
-#   make unit interop protocol jetstream-api conformance fuzz sanitize soak onewrite
+#   make unit interop protocol jetstream-api conformance crash fuzz sanitize soak onewrite
 #   make bench lint format
 SHELL := /bin/sh
 PORT ?= 4222
@@ -11,8 +11,8 @@ MONITOR_PORT ?= 8222
 PYTHON := .venv/bin/python
 SWIFT_BUILD := swift build -c release --static-swift-stdlib
 
-.PHONY: help build run test unit interop protocol jetstream-api conformance fuzz sanitize tsan asan soak onewrite bench lint format \
-	packages test-packages
+.PHONY: help build run test unit interop protocol jetstream-api conformance crash fuzz sanitize tsan asan soak onewrite \
+	bench lint format packages test-packages
 
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
@@ -53,6 +53,10 @@ jetstream-api: test-packages build
 conformance: test-packages build
 	@$(PYTHON) Tests/Conformance/conformance.py $(if $(SUITE),--suite '$(SUITE)') $(if $(TEST),--test '$(TEST)') \
 		$(if $(FRESH),--fresh) $(if $(UPDATE),--update)
+
+# SIGKILL at random moments, CYCLES times on one store: nothing acked lost, doubled, reordered or back from the dead.
+crash: test-packages build
+	@$(PYTHON) Tests/Crash/crash.py $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
 
 fuzz: packages
 	@scripts/fuzz.sh

@@ -50,6 +50,7 @@ part unit unit
 part interop python Tests/Interop/run.py
 part protocol python Tests/Interop/protocol.py
 part conformance python Tests/Conformance/conformance.py
+part crash python Tests/Crash/crash.py --cycles 25
 part onewrite Tests/Soak/onewrite.sh 100000
 part fuzz scripts/fuzz.sh
 part tsan scripts/sanitize.sh thread

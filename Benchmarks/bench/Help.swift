@@ -22,7 +22,10 @@ enum Help {
           --pubs N                 publishers, each on a subject of its own (requesters, for request)
           --subs N                 subscribers for each publisher; 0 publishes only
           --outstanding N          requests under way for each requester; 1 unless given
-          --count N                connections or subscriptions
+          --count N                connections, subscriptions, consumers or stored messages
+          --subjects N             over how many subjects a stream's messages go (js-recovery: streams)
+          --batch N                messages of a pull request; 500 unless given
+          --unfiltered             js-consumers: every consumer gets every message
           --rate N                 messages a second in all; delays then count from when a message was due
           --unique, --single       a subject per message; a write() per message
           --window BYTES           how far a publisher may be ahead of its slowest subscriber; 4194304 unless given
@@ -30,6 +33,10 @@ enum Help {
           --split                  subscribers on client threads of their own, apart from the publishers
           --poll                   the client never sleeps
           --verify-all             compare every byte, not the end of each read and every sixteenth read
+
+        Where streams are stored (js-*: run with --start, and compare):
+          --store DIR              where a fresh store is made and removed; /var/tmp unless given; no memory disk
+          --sync WORD              always, never or default: the server's sync_interval (run)
 
         How long (run and compare):
           --warmup T, --duration T 500ms and 2s unless given
@@ -41,7 +48,7 @@ enum Help {
           --third PATH             one more server in the same table, such as the yardstick
           --subject-args, --peer-args, --third-args "ARGS"    with {port} and {spin};
                                    -name instead of -args sets what tables call them
-          --rows LIST              names with commas, stream-*, judged (unless given) or all
+          --rows LIST              names with commas, stream-*, core, streams, judged (unless given: both) or all
           --pairs N                5 unless given; in each pair every server runs once, afresh
           --out PATH               PATH.jsonl (appended to, a line for each row), PATH.md, PATH.svg;
                                    docs/benchmarks/comparison unless given
@@ -69,13 +76,22 @@ enum Help {
               connections   5,000 idle connections, or --count
               storm         100,000 subscriptions on one connection, or --count, and their ends
               idle          an idle server
+              js-publish    publish to a stream with an ack each, --outstanding at a time
+              js-batch      atomic batches of three messages, --outstanding of them open
+              js-pull       pull and ack, --count messages of a stream again and again
+              js-filter     a consumer filtered to one of --subjects subjects, beside the same with ten
+              js-consumers  --count durable consumers on one stream
+              js-latency    publish to delivery, one message at a time
+              js-lone       one publish with ack at a time, beside a bare append and fdatasync
+              js-recovery   start to serving with --count messages stored, after a stop and after a kill
+              js-memory     memory for each of --count stored messages
 
             Rows for compare (goals are ratios to the peer):
 
             """
         for row in Row.all {
             let goals = row.goals.map { "\($0.metric.title) \($0.text)" }.joined(separator: ", ")
-            text += "  " + Format.padded(row.name, 16) + Format.padded(row.title, 52) + goals + "\n"
+            text += "  " + Format.padded(row.name, 28) + Format.padded(row.title, 64) + goals + "\n"
         }
         return text
     }()

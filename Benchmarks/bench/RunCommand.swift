@@ -18,17 +18,29 @@ enum RunCommand {
         let startArguments = try arguments.text("--start-args") ?? "-a 127.0.0.1 -p {port}"
         let spinUs = try arguments.integer("--spin", 0...1_000_000) ?? 0
         let json = arguments.flag("--json")
+        let sync = try arguments.text("--sync").map { text in
+            guard let setting = SyncSetting(rawValue: text == "default" ? "standard" : text) else {
+                throw BenchError.usage("--sync takes always, never or default, not \(text)")
+            }
+            return setting
+        }
+        let storeParent = try arguments.text("--store") ?? StoreDirectory.parentDefault
         try arguments.finish()
 
         var process: ServerProcess?
-        defer { process?.stop() }
+        var store: StoreDirectory?
+        defer { withExtendedLifetime(store) { process?.stop() } }
         if let start {
             let plan = ServerPlan(name: start, path: start, arguments: words(startArguments))
-            process = try ServerProcess(plan, spinUs: spinUs)
+            if workload.needsStore {
+                store = try StoreDirectory(in: storeParent, sync: sync ?? .standard, number: 0)
+            }
+            process = try ServerProcess(plan, spinUs: spinUs, more: store?.arguments ?? [])
             target.port = process?.target.port ?? target.port
         }
         let probe = process?.probe ?? pid.map { ServerProbe(pid: pid_t($0)) } ?? localProbe(target)
-        let context = RunContext(target: target, timing: timing, probe: probe, label: json ? nil : name)
+        let context = RunContext(
+            target: target, timing: timing, probe: probe, server: process, store: store, label: json ? nil : name)
         let measurement: Measurement
         do {
             measurement = try workload.run(context)
@@ -41,6 +53,12 @@ enum RunCommand {
 
     /// Builds a workload from its name and options.
     static func workload(named name: String, _ arguments: inout Arguments) throws -> Workload {
+        if name.hasPrefix("js-") {
+            guard let streams = try StreamWorkload.named(name, &arguments) else {
+                throw BenchError.usage("unknown workload \(name); bench list names them")
+            }
+            return .streams(streams)
+        }
         let size = try arguments.integer("--size", FrameBlock.payloadBytesMin...(8 << 20), unit: 1024) ?? 128
         let poll = arguments.flag("--poll")
         switch name {

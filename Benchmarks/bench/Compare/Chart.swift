@@ -8,8 +8,29 @@ enum Chart {
     private static let gap = 60.0
     private static let rowHeight = 30.0
     private static let top = 92.0
-    /// The scale runs from 1/4 to 32 times.
-    private static let octaves = (low: -2.0, high: 5.0)
+    /// The scale runs from 1/4 to 32 times, and further where a result does.
+    private struct Scale {
+        let low = -2.0
+        var high = 5.0
+        static let highMax = 8.0
+
+        init(_ results: [RowResult]) {
+            for result in results {
+                for metric in Metric.allCases {
+                    guard let most = result.advantage(metric, of: .subject)?.max, most.isFinite, most > 0,
+                        metric == .cpu || metric == Chart.leading(result)
+                    else { continue }
+                    high = min(Scale.highMax, max(high, log2(most).rounded(.up)))
+                }
+            }
+        }
+
+        /// Where a power of two lies in a panel; what is off the scale stays at its end.
+        func position(of power: Double) -> Double {
+            let bounded = min(max(power, low), high)
+            return (bounded - low) / (high - low) * panelWidth
+        }
+    }
 
     private static let subjectColor = "#1f6feb"
     private static let thirdColor = "#b8c4d0"
@@ -18,6 +39,7 @@ enum Chart {
     /// The picture. Left: messages a second (delay or memory where that is the row's figure); right: processor time.
     static func svg(_ results: [RowResult]) -> String {
         let rows = results.filter { leading($0) != nil }
+        let scale = Scale(rows)
         let width = labelWidth + 2 * panelWidth + gap + 70
         let height = top + Double(rows.count) * rowHeight + 50
         let subject = results.first?.name(.subject) ?? "subject"
@@ -45,8 +67,8 @@ enum Chart {
         ]
         for (x, title) in panels {
             out += "<text x=\"\(n(x))\" y=\"\(n(top - 22))\" font-weight=\"600\">\(title)</text>\n"
-            for power in Int(octaves.low)...Int(octaves.high) {
-                let at = x + position(of: Double(power))
+            for power in Int(scale.low)...Int(scale.high) {
+                let at = x + scale.position(of: Double(power))
                 let label = power < 0 ? "1/\(1 << -power)" : "\(1 << power)"
                 let stroke = power == 0 ? "#1f2328" : "#e4e8ec"
                 out += "<line x1=\"\(n(at))\" y1=\"\(n(top - 6))\" x2=\"\(n(at))\" y2=\"\(n(height - 40))\" "
@@ -60,8 +82,8 @@ enum Chart {
             let note = metric == .rate ? "" : " (\(metric.title))"
             out += "<text x=\"\(n(labelWidth - 12))\" y=\"\(n(y + 16))\" text-anchor=\"end\">"
             out += escaped(result.title + note) + "</text>\n"
-            out += bar(result, metric, x: labelWidth, y: y)
-            out += bar(result, .cpu, x: labelWidth + panelWidth + gap, y: y)
+            out += bar(result, metric, x: labelWidth, y: y, scale)
+            out += bar(result, .cpu, x: labelWidth + panelWidth + gap, y: y, scale)
         }
         return out + "</svg>\n"
     }
@@ -72,12 +94,12 @@ enum Chart {
         return metrics.first { result.advantage($0, of: .subject) != nil }
     }
 
-    private static func bar(_ result: RowResult, _ metric: Metric, x: Double, y: Double) -> String {
+    private static func bar(_ result: RowResult, _ metric: Metric, x: Double, y: Double, _ scale: Scale) -> String {
         guard let own = result.advantage(metric, of: .subject), own.median > 0 else { return "" }
-        let zero = x + position(of: 0)
+        let zero = x + scale.position(of: 0)
         var out = ""
         func rect(_ value: Double, _ color: String, _ top: Double, _ height: Double) {
-            let at = x + position(of: log2(value))
+            let at = x + scale.position(of: log2(value))
             out += "<rect x=\"\(n(min(zero, at)))\" y=\"\(n(top))\" width=\"\(n(abs(at - zero)))\" "
             out += "height=\"\(n(height))\" fill=\"\(color)\"/>"
         }
@@ -85,22 +107,16 @@ enum Chart {
             rect(third.median, thirdColor, y + 14, 6)
         }
         rect(own.median, subjectColor, y + 4, 9)
-        let (low, high) = (x + position(of: log2(own.min)), x + position(of: log2(own.max)))
+        let (low, high) = (x + scale.position(of: log2(own.min)), x + scale.position(of: log2(own.max)))
         out += "<line x1=\"\(n(low))\" y1=\"\(n(y + 8.5))\" x2=\"\(n(high))\" y2=\"\(n(y + 8.5))\" stroke=\"#0b2e63\"/>"
         let goal = Row.all.first { $0.name == result.row }?.goals.first { $0.metric == metric && !$0.isAbsolute }
         if let goal {
-            let at = x + position(of: log2(goal.bound))
+            let at = x + scale.position(of: log2(goal.bound))
             out += "<line x1=\"\(n(at))\" y1=\"\(n(y + 1))\" x2=\"\(n(at))\" y2=\"\(n(y + 22))\" "
             out += "stroke=\"\(goalColor)\" stroke-width=\"2\"/>"
         }
-        let end = max(zero, x + position(of: log2(max(own.median, own.max)))) + 6
+        let end = max(zero, x + scale.position(of: log2(max(own.median, own.max)))) + 6
         return out + "<text x=\"\(n(end))\" y=\"\(n(y + 13))\" font-size=\"11\">\(Format.short(own.median))</text>\n"
-    }
-
-    /// Where a power of two lies in a panel; what is off the scale stays at its end.
-    private static func position(of power: Double) -> Double {
-        let bounded = min(max(power, octaves.low), octaves.high)
-        return (bounded - octaves.low) / (octaves.high - octaves.low) * panelWidth
     }
 
     private static func n(_ value: Double) -> String { Format.fixed(value, 1) }

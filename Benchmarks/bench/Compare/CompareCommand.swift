@@ -54,6 +54,7 @@ enum CompareCommand {
         let pairs = try arguments.integer("--pairs", 1...1_000) ?? 5
         let timing = try RunCommand.timing(&arguments)
         let output = Output(try arguments.text("--out") ?? outDefault)
+        let storeParent = try arguments.text("--store") ?? StoreDirectory.parentDefault
         let resume = arguments.flag("--resume")
         let check = arguments.flag("--check")
         let json = arguments.flag("--json")
@@ -66,7 +67,9 @@ enum CompareCommand {
         for (number, row) in rows.enumerated() where !done.contains(row.name) {
             do {
                 let position = "[\(number + 1)/\(rows.count)] \(row.name)"
-                let result = try run(row, servers, pairs, timing, command, position, quiet: json)
+                // The yardstick keeps no streams.
+                let sides = row.sync == nil ? servers : servers.filter { $0.side != .third }
+                let result = try run(row, sides, pairs, timing, command, position, storeParent, quiet: json)
                 try Files.append(result.json.text + "\n", to: output.results)
                 Files.say(json ? result.json.text + "\n" : Report.summary(result))
                 if check, row.goals.contains(where: { result.verdict($0)?.holds != true }) { failed = true }
@@ -96,9 +99,10 @@ enum CompareCommand {
     /// All pairs of one row: each server once in every pair, always in the same order, each time afresh.
     private static func run(
         _ row: Row, _ servers: [(side: Side, plan: ServerPlan)], _ pairs: Int, _ timing: Timing, _ command: String,
-        _ position: String, quiet: Bool
+        _ position: String, _ storeParent: String, quiet: Bool
     ) throws -> RowResult {
         let load = Machine.load
+        var storeText: String?
         var measured: [[Side: Measurement]] = []
         var versions: [Side: String] = [:]
         for pair in 0..<pairs {
@@ -108,13 +112,20 @@ enum CompareCommand {
                 if server.side == .subject, let spinUs = row.spinUs, !plan.arguments.contains("{spin}") {
                     plan.arguments += ["--spin", "\(spinUs)"]
                 }
-                let process = try ServerProcess(plan, spinUs: row.spinUs ?? 0)
-                defer { process.stop() }
+                let store = try row.sync.map {
+                    try StoreDirectory(in: storeParent, sync: $0.setting(server.side), number: measured.count)
+                }
+                if let store { storeText = "\(store.fileSystem), in \(storeParent)" }
+                let process = try ServerProcess(plan, spinUs: row.spinUs ?? 0, more: store?.arguments ?? [])
+                // The server goes first, then its store.
+                defer { withExtendedLifetime(store) { process.stop() } }
                 versions[server.side] = process.version
                 let label = quiet ? nil : "\(position), pair \(pair + 1)/\(pairs), \(plan.name)"
                 do {
                     measurements[server.side] = try row.workload.run(
-                        RunContext(target: process.target, timing: timing, probe: process.probe, label: label))
+                        RunContext(
+                            target: process.target, timing: timing, probe: process.probe, server: process, store: store,
+                            label: label))
                 } catch let error as BenchError {
                     let said = process.lastWords()
                     throw BenchError.server("\(plan.name): \(error)" + (said.isEmpty ? "" : "; it said: \(said)"))
@@ -129,7 +140,8 @@ enum CompareCommand {
             )
         }
         return RowResult(
-            row: row, servers: described, pairs: measured, timing: timing, command: command, load: load)
+            row: row, servers: described, pairs: measured, timing: timing, command: command, load: load,
+            store: storeText)
     }
 
     private static func plan(_ name: String, _ path: String, _ arguments: String) -> ServerPlan {

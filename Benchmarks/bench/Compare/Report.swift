@@ -15,6 +15,7 @@ enum Report {
             """
         if let third {
             page += " A goal holds as given, or at 85% of what\n\(third) reached in the same run where that is lower."
+            page += " [README.md](README.md) says what \(third) is."
         }
         page += "\n\n| row | figure | \(subject) | \(peer) | ratio (range) | goal |"
         if let third { page += " \(third) |" }
@@ -31,13 +32,16 @@ enum Report {
         for machine in results.compactMap({ $0.json["machine"]?.string }) where told.insert(machine).inserted {
             page += "- Machine: \(machine)\n"
         }
+        for store in results.compactMap({ $0.json["store"]?.string }) where told.insert(store).inserted {
+            page += "- Store: \(store), fresh for each run; `sync` names each side's `sync_interval`\n"
+        }
         for result in results {
             for side in Side.allCases {
                 guard let server = result.json["servers"]?[side.rawValue], let command = server["command"]?.string,
                     told.insert(command).inserted
                 else { continue }
                 let (name, version) = (server["name"]?.string ?? "", server["version"]?.string ?? "")
-                page += "- \(name) (says it is \(version)): `\(command)`\n"
+                page += "- \(name) (greets as \(version)): `\(command)`\n"
             }
         }
         let times = results.compactMap { $0.json["time"]?.string }.sorted()
@@ -67,7 +71,7 @@ enum Report {
         guard let spread else { return "" }
         var (low, high) = (metric.text(advantage: spread.min), metric.text(advantage: spread.max))
         // The smaller number first: of delays and memory that is the better one.
-        if metric != .rate && metric != .cpu { swap(&low, &high) }
+        if !metric.moreIsBetter && metric != .cpu { swap(&low, &high) }
         return metric.text(advantage: spread.median) + " (\(low)–\(high))"
     }
 

@@ -13,7 +13,7 @@ struct RowResult: Sendable {
     /// Makes the line of a row that has just run.
     init(
         row: Row, servers: [(side: Side, name: String, version: String, command: String)],
-        pairs: [[Side: Measurement]], timing: Timing, command: String, load: Double?
+        pairs: [[Side: Measurement]], timing: Timing, command: String, load: Double?, store: String? = nil
     ) {
         self.row = row.name
         json = .object([
@@ -22,6 +22,7 @@ struct RowResult: Sendable {
             .init("load_before", .optional(load)), .init("command", .string(command)),
             .init("warmup_s", .number(Double(timing.warmupNs) / 1e9)),
             .init("duration_s", .number(Double(timing.durationNs) / 1e9)),
+            .init("store", store.map { .string($0) } ?? .null),
             .init(
                 "servers",
                 .object(
@@ -31,6 +32,7 @@ struct RowResult: Sendable {
                             .object([
                                 .init("name", .string(server.name)), .init("version", .string(server.version)),
                                 .init("command", .string(server.command)),
+                                .init("sync", row.sync.map { .string($0.setting(server.side).rawValue) } ?? .null),
                             ]))
                     })),
             .init(
@@ -82,7 +84,7 @@ struct RowResult: Sendable {
     func verdict(_ goal: Goal) -> Verdict? {
         if goal.isAbsolute {
             guard let value = spread(goal.metric, .subject)?.median else { return nil }
-            return Verdict(holds: value <= goal.bound, bound: goal.bound, byThird: false)
+            return Verdict(holds: goal.isReached(by: value), bound: goal.bound, byThird: false)
         }
         guard let reached = advantage(goal.metric, of: .subject)?.median else { return nil }
         let third = advantage(goal.metric, of: .third).map { $0.median * Verdict.thirdShare }

@@ -1,76 +1,4 @@
-// The rows of the comparison: what is run, what is compared, and how good is good enough.
-
-/// A figure that two servers are compared by. `advantage` is always "times better", whichever way is better.
-enum Metric: String, Sendable, CaseIterable {
-    case rate, cpu, p50, rss, rssPerConnection
-
-    var title: String {
-        switch self {
-        case .rate: return "messages/s"
-        case .cpu: return "CPU s per million"
-        case .p50: return "p50"
-        case .rss: return "RSS"
-        case .rssPerConnection: return "RSS per connection beyond CONNECT"
-        }
-    }
-
-    /// Reads the figure from a run's JSON; nil when the run has none.
-    func value(in run: JSON) -> Double? {
-        switch self {
-        case .rate: return run["rate"]?.number
-        case .cpu: return run["server_cpu_s_per_million"]?.number
-        case .p50: return run["latency_ns"]?["p50"]?.number
-        case .rss: return run["rss_bytes"]?.number
-        case .rssPerConnection:
-            guard let bytes = run["rss_per_connection_bytes"]?.number, let line = run["connect_line_bytes"]?.number
-            else { return nil }
-            return max(1, bytes - line)
-        }
-    }
-
-    /// How many times better `one` is than `other`.
-    func advantage(of one: Double, over other: Double) -> Double {
-        let ratio = self == .rate ? one / other : other / one
-        return ratio.isFinite ? ratio : 0
-    }
-
-    func text(_ value: Double) -> String {
-        switch self {
-        case .rate: return Format.count(value)
-        case .cpu: return Format.short(value)
-        case .p50: return Format.duration(ns: value)
-        case .rss, .rssPerConnection: return Format.bytes(value)
-        }
-    }
-
-    /// An advantage as the goals put it: `8x` messages, `1/10` of the processor time, `0.6x` of the delay.
-    func text(advantage: Double) -> String {
-        switch self {
-        case .rate: return Format.short(advantage) + "x"
-        case .cpu: return "1/" + Format.short(advantage)
-        case .p50, .rss, .rssPerConnection: return advantage > 0 ? Format.short(1 / advantage) + "x" : "-"
-        }
-    }
-}
-
-/// What a row must reach.
-struct Goal: Sendable {
-    let metric: Metric
-    /// Times better than the peer; for `rssPerConnection`, bytes at the most.
-    let bound: Double
-
-    static func rate(_ times: Double) -> Goal { Goal(metric: .rate, bound: times) }
-    /// 10 is a tenth of the peer's processor time per message.
-    static func cpu(_ fraction: Double) -> Goal { Goal(metric: .cpu, bound: fraction) }
-    /// At most `share` of the peer's median delay.
-    static func p50(_ share: Double) -> Goal { Goal(metric: .p50, bound: 1 / share) }
-    static func rss(_ share: Double) -> Goal { Goal(metric: .rss, bound: 1 / share) }
-    static func rssPerConnection(_ bytes: Double) -> Goal { Goal(metric: .rssPerConnection, bound: bytes) }
-
-    var isAbsolute: Bool { metric == .rssPerConnection }
-
-    var text: String { isAbsolute ? "≤ " + Format.bytes(bound) : metric.text(advantage: bound) }
-}
+// The rows of the comparison: what is run, what is compared, and the goals.
 
 /// One row: a workload with its goals.
 struct Row: Sendable {
@@ -80,6 +8,8 @@ struct Row: Sendable {
     var goals: [Goal] = []
     /// The servers' `{spin}`, and our `--spin`; nil leaves it to the server.
     var spinUs: Int?
+    /// When either side syncs; nil for rows without a store.
+    var sync: SyncPair?
 
     /// Whether the row is among those that are judged.
     var isJudged: Bool { !goals.isEmpty }
@@ -91,11 +21,12 @@ struct Row: Sendable {
         case .connections: return [.rssPerConnection, .rate, .cpu]
         case .request: return goals.contains { $0.metric == .p50 } ? [.p50, .cpu, .rate] : [.rate, .cpu, .p50]
         case .pubSub, .storm: return [.rate, .cpu]
+        case .streams(let workload): return workload.metrics
         }
     }
 
-    /// All rows, the judged ones first.
-    static let all: [Row] = judged + others
+    /// All rows: the core's, then the streams', each with the judged ones first.
+    static let all: [Row] = judged + others + StreamRows.judged + StreamRows.others
 
     /// How long our server polls in the rows that ask for it.
     static let spinUs = 40
@@ -176,13 +107,16 @@ struct Row: Sendable {
         }
     }
 
-    /// Finds rows by a list such as `stream-16,fanout-*`, `judged` or `all`.
+    /// Finds rows by a list such as `stream-16,fanout-*`, `core` or `streams` (the judged ones of each), `judged` or
+    /// `all`.
     static func select(_ list: String) throws -> [Row] {
         var chosen: [Row] = []
         for part in list.split(separator: ",") {
             let found = all.filter { row in
                 if part == "all" { return true }
                 if part == "judged" { return row.isJudged }
+                if part == "core" { return row.isJudged && row.sync == nil }
+                if part == "streams" { return row.isJudged && row.sync != nil }
                 return part.hasSuffix("*") ? row.name.hasPrefix(part.dropLast()) : row.name == part
             }
             if found.isEmpty { throw BenchError.usage("no row \(part); bench list names them") }

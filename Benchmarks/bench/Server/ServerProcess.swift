@@ -40,19 +40,22 @@ enum Text {
 /// Runs until `stop`. One at a time: the signal handler knows of one child.
 final class ServerProcess {
     let target: Target
-    let pid: pid_t
+    private(set) var pid: pid_t
     let version: String
+    private let command: [String]
     /// Where its output goes: a file without a name, for the message when it dies.
     private let output: Int32
     private var running = true
 
     private static let startMs = 10_000
-    private static let stopMs = 5_000
+    private static let stopMs = 30_000
+    /// A server with a large store may take its time.
+    private static let restartMs = 120_000
 
     var probe: ServerProbe { ServerProbe(pid: pid) }
 
-    /// Starts the server and returns when it greets.
-    init(_ plan: ServerPlan, spinUs: Int = 0) throws {
+    /// Starts the server and returns when it greets. `more` are arguments beside the plan's.
+    init(_ plan: ServerPlan, spinUs: Int = 0, more: [String] = []) throws {
         guard access(plan.path, X_OK) == 0 else {
             throw BenchError.server("\(plan.path): \(BenchError.systemText())")
         }
@@ -60,33 +63,49 @@ final class ServerProcess {
         target.port = try ServerProcess.freePort()
         self.target = target
         output = try ServerProcess.namelessFile()
-        let arguments = [plan.path] + plan.filled(port: target.port, spinUs: spinUs)
-        pid = try ServerProcess.spawn(arguments, output: output)
+        command = [plan.path] + plan.filled(port: target.port, spinUs: spinUs) + more
+        pid = try ServerProcess.spawn(command, output: output)
         Interrupt.child.store(pid, ordering: .sequentiallyConsistent)
-        var version: String?
-        let deadline = Clock.nowNs() + UInt64(ServerProcess.startMs) * 1_000_000
-        while version == nil {
+        version = try ServerProcess.greeting(pid, target, command, output, timeoutMs: ServerProcess.startMs)
+    }
+
+    /// Returns the version that the server greets with. One that does not greet in time is ended.
+    private static func greeting(
+        _ pid: pid_t, _ target: Target, _ command: [String], _ output: Int32, timeoutMs: Int
+    ) throws -> String {
+        let deadline = Clock.nowNs() + UInt64(timeoutMs) * 1_000_000
+        while true {
             var status: Int32 = 0
             if waitpid(pid, &status, WNOHANG) == pid {
                 Interrupt.child.store(0, ordering: .sequentiallyConsistent)
-                let said = ServerProcess.tail(of: output)
+                let said = tail(of: output)
                 close(output)
-                throw BenchError.server("\(arguments.joined(separator: " ")) ended at once: \(said)")
+                throw BenchError.server("\(command.joined(separator: " ")) ended at once: \(said)")
             }
-            version = try? Connection(target).serverVersion
-            if version == nil {
-                if Clock.nowNs() > deadline {
-                    kill(pid, SIGKILL)
-                    waitpid(pid, &status, 0)
-                    Interrupt.child.store(0, ordering: .sequentiallyConsistent)
-                    let said = ServerProcess.tail(of: output)
-                    close(output)
-                    throw BenchError.server("\(arguments.joined(separator: " ")) does not greet: \(said)")
-                }
-                Clock.sleep(ms: 10)
+            if let version = try? Connection(target).serverVersion { return version }
+            if Clock.nowNs() > deadline {
+                kill(pid, SIGKILL)
+                waitpid(pid, &status, 0)
+                Interrupt.child.store(0, ordering: .sequentiallyConsistent)
+                let said = tail(of: output)
+                close(output)
+                throw BenchError.server("\(command.joined(separator: " ")) does not greet: \(said)")
             }
+            Clock.sleep(ms: 2)
         }
-        self.version = version ?? "unknown"
+    }
+
+    /// Ends the server, politely or with SIGKILL, and starts it again on the same port and store. Returns when it
+    /// greets, with the time of the start.
+    func restart(kill: Bool) throws -> UInt64 {
+        end(kill ? SIGKILL : SIGTERM)
+        running = false
+        let startNs = Clock.nowNs()
+        pid = try ServerProcess.spawn(command, output: output)
+        Interrupt.child.store(pid, ordering: .sequentiallyConsistent)
+        _ = try ServerProcess.greeting(pid, target, command, output, timeoutMs: ServerProcess.restartMs)
+        running = true
+        return startNs
     }
 
     deinit { stop() }
@@ -95,8 +114,14 @@ final class ServerProcess {
     func stop() {
         guard running else { return }
         running = false
+        end(SIGTERM)
+        close(output)
+    }
+
+    /// Sends the signal and waits until the process is gone.
+    private func end(_ number: Int32) {
         var status: Int32 = 0
-        kill(pid, SIGTERM)
+        kill(pid, number)
         let deadline = Clock.nowNs() + UInt64(ServerProcess.stopMs) * 1_000_000
         while waitpid(pid, &status, WNOHANG) == 0 {
             if Clock.nowNs() > deadline {
@@ -107,7 +132,6 @@ final class ServerProcess {
             Clock.sleep(ms: 2)
         }
         Interrupt.child.store(0, ordering: .sequentiallyConsistent)
-        close(output)
     }
 
     /// The end of what it printed: where it says why it died or hung up.

@@ -9,11 +9,15 @@ struct Timing: Sendable {
 }
 
 /// Everything around a run that does not belong to the workload.
-struct RunContext: Sendable {
+struct RunContext {
     var target: Target
     var timing: Timing
     /// nil when the server's process cannot be seen.
     var probe: ServerProbe?
+    /// The server, where bench has started it.
+    var server: ServerProcess?
+    /// Where it keeps its streams, where bench has made that.
+    var store: StoreDirectory?
     /// What the progress bar says in front; nil for none.
     var label: String?
 
@@ -27,6 +31,10 @@ enum Workload: Sendable {
     case connections(IdleConnections)
     case storm(SubscribeStorm)
     case idle
+    case streams(StreamWorkload)
+
+    /// Whether the server needs a store.
+    var needsStore: Bool { if case .streams = self { true } else { false } }
 
     func run(_ context: RunContext) throws -> Measurement {
         switch self {
@@ -35,6 +43,7 @@ enum Workload: Sendable {
         case .connections(let workload): return try workload.run(context)
         case .storm(let workload): return try workload.run(context)
         case .idle: return try runIdle(context)
+        case .streams(let workload): return try workload.run(context)
         }
     }
 

@@ -42,6 +42,8 @@ public struct OptionsReader {
             "logfile_size_limit", "log_size_limit", "logfile_max_num", "log_max_num", "syslog", "remote_syslog",
             "max_traced_msg_len":
             try readLogging(key, value)
+        case "jetstream" where Preview.streams: try readJetStream(value)
+        case "store_dir" where Preview.streams, "storedir" where Preview.streams: options.jetStream.storeDirectory = try value.path()
         case "authorization": try readAuthorization(value)
         case "accounts": try readAccounts(value)
         case "system_account", "system":
@@ -141,7 +143,8 @@ public struct OptionsReader {
     private mutating func readLimit(_ key: String, _ value: ConfigurationValue) throws(ConfigurationError) {
         let defaults = Options()
         switch key {
-        case "max_connections", "max_conn": options.maxConnections = try value.nonzero(defaults.maxConnections)
+        // Nobody is let in below one; nats-server makes zero minus one.
+        case "max_connections", "max_conn": options.maxConnections = try value.nonzero(-1)
         case "max_subscriptions", "max_subs": options.maxSubscriptions = max(0, try value.integer())
         case "max_sub_tokens", "max_subscription_tokens":
             let count = try value.integer()

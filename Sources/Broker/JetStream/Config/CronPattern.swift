@@ -2,7 +2,8 @@
 
 import Wire
 
-/// Seconds, minutes, hours, days of the month, months, days of the week; lists, ranges, steps and names as nats-server takes them.
+/// Seconds, minutes, hours, days of the month, months, days of the week; lists, ranges, steps and names as nats-server takes
+/// them.
 struct CronPattern: Equatable {
     private let second: Field
     private let minute: Field

@@ -1,0 +1,36 @@
+// Interest and workqueue streams: a message stays until the consumers are done with it.
+
+import Store
+import Wire
+
+extension Stream {
+    func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64) {
+        switch config.retention {
+        case .limits: return
+        case .workqueue: discard(sequence)
+        case .interest:
+            if !consumerList.contains(where: { $0.isWaiting(for: sequence) }) { discard(sequence) }
+        }
+    }
+
+    /// Removes what has no reason to stay: after a restart, when a consumer has been deleted, when the retention has changed.
+    func sweep() {
+        isSweepDue = false
+        guard config.retention != .limits, failure == nil else { return }
+        let last = log.state.lastSequence
+        var next = log.next(atOrAfter: log.state.firstSequence, everything, upTo: last)
+        while let sequence = next {
+            if isDone(sequence) { discard(sequence) }
+            next = sequence < last ? log.next(atOrAfter: sequence + 1, everything, upTo: last) : nil
+        }
+    }
+
+    /// In a workqueue a message that no consumer is for stays until there is one.
+    private func isDone(_ sequence: UInt64) -> Bool {
+        if consumerList.contains(where: { $0.isWaiting(for: sequence) }) { return false }
+        guard config.retention == .workqueue else { return true }
+        guard let id = log.subject(of: sequence) else { return false }
+        let subject = log.subjects.subject(id)
+        return consumerList.contains { $0.isInterested(in: subject) }
+    }
+}
