@@ -3,7 +3,7 @@
 #   make build        release binaries in .build/release/
 #   make run          a broker on PORT (4222) with monitoring on MONITOR_PORT (8222), and a demonstration
 #   make test         the whole suite; its parts also run alone:
-#   make unit interop protocol conformance crash fuzz sanitize soak onewrite
+#   make unit interop protocol jetstream-api conformance crash fuzz sanitize soak onewrite
 #   make bench lint format
 SHELL := /bin/sh
 PORT ?= 4222
@@ -11,8 +11,8 @@ MONITOR_PORT ?= 8222
 PYTHON := .venv/bin/python
 SWIFT_BUILD := swift build -c release --static-swift-stdlib
 
-.PHONY: help build run test unit interop protocol conformance crash fuzz sanitize tsan asan soak onewrite bench lint format \
-	packages test-packages
+.PHONY: help build run test unit interop protocol jetstream-api conformance crash fuzz sanitize tsan asan soak onewrite \
+	bench lint format packages test-packages
 
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
@@ -44,6 +44,10 @@ interop: test-packages build
 # Raw bytes to nats-server and to brokerd; the replies must be the same.
 protocol: test-packages build
 	@$(PYTHON) Tests/Interop/protocol.py $(if $(ONLY),--only '$(ONLY)')
+
+# JetStream API requests to nats-server and to brokerd; the replies must be the same.
+jetstream-api: test-packages build
+	@$(PYTHON) Tests/Interop/jetstream_api.py $(if $(ONLY),--only '$(ONLY)')
 
 # Other people's client test suites: SUITE=, TEST=, FRESH=1, UPDATE=1, BROKER=; see Tests/Conformance/conformance.py.
 conformance: test-packages build

@@ -49,11 +49,18 @@ enum APIResponse {
             switch kind {
             case .streamNames, .streamList, .consumerNames, .consumerList:
                 Page().write(to: &json)
-                json.name(kind == .streamNames || kind == .streamList ? "streams" : "consumers")
-                json.null()
+                if kind == .streamNames {
+                    json.nullable("streams", [String]()) { $0.value($1) }
+                } else {
+                    json.array(kind == .streamList ? "streams" : "consumers", [String]()) { $0.value($1) }
+                }
             case .streamInfo: Page().write(to: &json)
             case .streamPurge: json.member("purged", 0)
             case .consumerReset: json.member("reset_seq", 0)
+            case .streamRestore: json.member("deliver_subject", "")
+            case .consumerPause:
+                json.member("paused", false)
+                json.time("pause_until", Timestamp.zero)
             default: break
             }
         }

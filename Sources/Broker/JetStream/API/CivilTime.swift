@@ -1,7 +1,7 @@
 // Calendar dates and times of day without a time zone, and their seconds since 1970.
 
-/// A point in the (proleptic) Gregorian calendar. Fields beyond their range carry over, as in Go's time.Date: the 32nd of January
-/// is the first of February.
+/// A point in the (proleptic) Gregorian calendar. Fields beyond their range carry over, as in Go's time.Date: the 32nd of
+/// January is the first of February.
 struct CivilTime: Equatable {
     var year: Int
     var month: Int

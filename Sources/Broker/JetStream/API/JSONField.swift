@@ -7,8 +7,14 @@ protocol JSONReadable {
     init()
     /// As Go names the type in its errors, without its package.
     static var goName: String { get }
+    /// Whether Go keeps it in arrays as a pointer, which its errors show.
+    static var isPointerInArrays: Bool { get }
     /// Reads the member of this (folded) name; false where there is none of that name.
     mutating func read(_ name: String, _ field: JSONField) throws(APIError) -> Bool
+}
+
+extension JSONReadable {
+    static var isPointerInArrays: Bool { false }
 }
 
 /// A value and where it stands.
@@ -178,7 +184,8 @@ struct JSONField {
     }
 
     func read<Target: JSONReadable>(_ target: inout [Target]) throws(APIError) {
-        try readArray(&target, "server." + Target.goName, of: Target()) { (field, element) throws(APIError) in
+        let goType = (Target.isPointerInArrays ? "*server." : "server.") + Target.goName
+        try readArray(&target, goType, of: Target()) { (field, element) throws(APIError) in
             try field.read(&element)
         }
     }

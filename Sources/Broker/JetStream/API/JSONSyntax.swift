@@ -87,7 +87,7 @@ struct JSONSyntax {
     }
 
     private func push(_ isObject: Bool, on open: inout [Bool]) throws(Failure) {
-        guard open.count + 1 < JSONSyntax.depthMax else { throw Failure(text: "exceeded max depth", offset: index) }
+        guard open.count < JSONSyntax.depthMax else { throw Failure(text: "exceeded max depth", offset: index) }
         open.append(isObject)
     }
 

@@ -94,13 +94,9 @@ struct MessageGetRequest: JSONReadable {
     }
 
     private var isDirectConflict: Bool {
-        if sequence > 0 && startTimeNs != nil { return true }
-        if !lastBySubject.isEmpty && (sequence > 0 || startTimeNs != nil || !nextBySubject.isEmpty) { return true }
-        if !multiLast.isEmpty && (sequence > 0 || startTimeNs != nil || !lastBySubject.isEmpty || !nextBySubject.isEmpty) {
-            return true
-        }
-        if upToSequence > 0 && upToTimeNs != nil { return true }
-        return false
+        if sequence > 0 && startTimeNs != nil || upToSequence > 0 && upToTimeNs != nil { return true }
+        if !lastBySubject.isEmpty && (sequence > 0 || startTimeNs != nil || !nextBySubject.isEmpty || batch > 0) { return true }
+        return !multiLast.isEmpty && (!lastBySubject.isEmpty || !nextBySubject.isEmpty)
     }
 }
 
@@ -120,5 +116,10 @@ struct MessageDeleteRequest: JSONReadable {
         default: return false
         }
         return true
+    }
+
+    static func decode(_ body: ByteView, isStrict: Bool = true) throws(APIError) -> MessageDeleteRequest {
+        if RequestBody.isEmpty(body) { throw .badRequest }
+        return try RequestBody.decode(body, isStrict: isStrict)
     }
 }

@@ -53,6 +53,20 @@ enum RequestBody {
         return false
     }
 
+    /// Whether a body is none, or an object without members: what DELETE and INFO of a consumer insist on, and what those
+    /// refuse that cannot do without a body.
+    static func isEmpty(_ body: ByteView) -> Bool {
+        var marks: [UInt8] = []
+        for byte in body.buffer {
+            switch byte {
+            case 0x20, 0x09, 0x0A, 0x0D: continue
+            default: marks.append(byte)
+            }
+            if marks.count > 2 { return false }
+        }
+        return body.isEmpty || marks == Array("{}".utf8)
+    }
+
     private static func read<Request: JSONReadable>(
         _ request: inout Request, _ document: ByteView, isStrict: Bool
     ) throws(APIError) {

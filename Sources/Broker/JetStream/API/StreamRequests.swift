@@ -110,6 +110,13 @@ struct StreamSnapshotRequest: JSONReadable {
         }
         return true
     }
+
+    static func decode(_ body: ByteView, isStrict: Bool = true) throws(APIError) -> StreamSnapshotRequest {
+        if RequestBody.isEmpty(body) { throw .badRequest }
+        let request = try RequestBody.decode(body, as: StreamSnapshotRequest.self, isStrict: isStrict)
+        if !SubjectText.isValid(request.deliverSubject) { throw .snapshotDeliverSubjectInvalid }
+        return request
+    }
 }
 
 /// STREAM.RESTORE. The state is what the snapshot's response held; only its form is checked.
@@ -125,6 +132,11 @@ struct StreamRestoreRequest: JSONReadable {
         default: return false
         }
         return true
+    }
+
+    static func decode(_ body: ByteView, isStrict: Bool = true) throws(APIError) -> StreamRestoreRequest {
+        if RequestBody.isEmpty(body) { throw .badRequest }
+        return try RequestBody.decode(body, isStrict: isStrict)
     }
 
     struct RestoreState: JSONReadable {

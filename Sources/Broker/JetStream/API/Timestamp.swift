@@ -66,7 +66,7 @@ enum Timestamp {
         try reader.literal("-")
         let day = try reader.number(2, "02")
         try reader.literal("T")
-        let hour = try reader.number(2, "15")
+        let hour = try reader.hour()
         if hour > 23 { throw reader.outOfRange("hour") }
         try reader.literal(":")
         let minute = try reader.number(2, "04")
@@ -132,9 +132,14 @@ enum Timestamp {
             rest = rest.dropFirst()
         }
 
-        /// A point and digits, of which nine count.
+        /// One digit will do, as in Go.
+        mutating func hour() throws(Failure) -> Int { try number(digit(at: 1) == nil ? 1 : 2, "15") }
+
+        /// A point (Go takes a comma, too) and digits, of which nine count.
         mutating func fraction() -> Int {
-            guard let mark = rest.first, mark == UInt8(ascii: "."), digit(at: 1) != nil else { return 0 }
+            guard let mark = rest.first, mark == UInt8(ascii: ".") || mark == UInt8(ascii: ","), digit(at: 1) != nil else {
+                return 0
+            }
             rest = rest.dropFirst()
             var value = 0
             var scale = 100_000_000

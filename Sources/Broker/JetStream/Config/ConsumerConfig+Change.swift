@@ -26,6 +26,9 @@ extension ConsumerConfig {
             if action == .create && !existing.isSame(as: config) { throw .consumerAlreadyExists }
             if stream.retention == .workqueue && !config.isDisjoint(from: others) { throw .consumerWorkQueueNotUnique }
             try config.checkChanges(from: existing, hasInterest: hasInterest)
+            if !existing.isDurable && existing.inactiveThresholdNs != 0 && config.inactiveThresholdNs == 0 {
+                config.inactiveThresholdNs = ConsumerConfig.inactiveThresholdOfEphemeralNs
+            }
             return .update(config)
         }
         if action == .update { throw .consumerDoesNotExist }

@@ -1,4 +1,4 @@
-// Checks a consumer's configuration and fills in the defaults, in nats-server's order, since the first fault is what is answered.
+// Checks a consumer's configuration and fills in the defaults, in nats-server's order: the first fault is what is answered.
 
 import Wire
 

@@ -13,6 +13,7 @@ extension StreamConfig {
     func checkedForCreate(
         pedantic: Bool, limits: JetStreamLimits, directory: StreamDirectory
     ) throws(APIError) -> Creation {
+        if AssetName.hasPathSeparators(name) { throw .streamNameContainsPathSeparators }
         if sealed { throw .streamInvalidConfig("stream configuration for create can not be sealed") }
         let config = try checked(pedantic: pedantic, limits: limits, directory: directory)
         if config.replicas > 1 { throw .streamReplicasNotSupported }
@@ -32,12 +33,14 @@ extension StreamConfig {
         return .new(config)
     }
 
-    /// The configuration that an UPDATE leaves the stream with. `consumers` are the stream's own.
+    /// The configuration that an UPDATE leaves the stream with. `old` is nil where there is no such stream, which is the fault
+    /// only of a request that is right in itself. `consumers` are the stream's own.
     func checkedForUpdate(
-        from old: StreamConfig, pedantic: Bool, limits: JetStreamLimits, directory: StreamDirectory,
+        from old: StreamConfig?, pedantic: Bool, limits: JetStreamLimits, directory: StreamDirectory,
         consumers: [ConsumerConfig]
     ) throws(APIError) -> StreamConfig {
         var config = try checked(pedantic: pedantic, limits: limits, directory: directory)
+        guard let old else { throw .streamNotFound }
         if config.name != old.name { throw .streamInvalidConfig("stream configuration name must match original") }
         if config.replicas > 1 { throw .streamReplicasNotSupported }
         try config.checkChanges(from: old)

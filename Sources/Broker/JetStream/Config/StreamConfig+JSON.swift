@@ -140,6 +140,7 @@ extension PlacementConfig: JSONReadable {
 
 extension StreamSourceConfig: JSONReadable {
     static let goName = "StreamSource"
+    static let isPointerInArrays = true
 
     mutating func read(_ name: String, _ field: JSONField) throws(APIError) -> Bool {
         switch name {

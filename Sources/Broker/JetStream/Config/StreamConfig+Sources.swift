@@ -45,6 +45,8 @@ extension StreamConfig {
                     mirrorDirect = origin.allowDirect
                 }
             }
+        } else if mirrorDirect {
+            throw .streamInvalidConfig("stream has no mirror but does have mirror direct")
         }
         if !sources.isEmpty && allowMessageSchedules { throw .sourceWithMessageSchedules }
         var names: Set<String> = []

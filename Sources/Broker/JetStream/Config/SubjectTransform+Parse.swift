@@ -33,7 +33,7 @@ extension SubjectTransform {
             if token == ">" {
                 isAfterRest = true
             } else if token.utf8.contains(where: Subject.isWhitespace) {
-                throw .destination("invalid transform", token)
+                throw .badDestination
             }
         }
         _ = try parse(source: source, destination: destination)
@@ -82,9 +82,9 @@ extension SubjectTransform {
             let buckets = try number(arguments[0], token)
             var indexes: [Int] = []
             for argument in arguments.dropFirst() { indexes.append(try number(argument, token)) }
-            if !indexes.isEmpty { try needsWildcards() }
+            // A source without wildcards has one token to offer, whatever the index says.
             var places: [Int] = []
-            for index in indexes { places.append(try place(index)) }
+            for index in indexes { places.append(sourceHasWildcards ? try place(index) : 0) }
             return .partition(buckets: buckets, places: places)
         }
         let wanted = function == .wildcard ? 1 : 2

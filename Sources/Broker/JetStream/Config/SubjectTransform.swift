@@ -2,8 +2,8 @@
 
 import Wire
 
-/// A transform that has been checked. Semantics are nats-server's subject mappings (ADR-30): `$1` and `{{wildcard(1)}}` stand for
-/// what the first `*` matched, and functions partition, split, slice or cut it.
+/// A transform that has been checked. Semantics are nats-server's subject mappings (ADR-30): `$1` and `{{wildcard(1)}}` stand
+/// for what the first `*` matched, and functions partition, split, slice or cut it.
 struct SubjectTransform: Sendable, Equatable {
     let source: String
     let destination: String
