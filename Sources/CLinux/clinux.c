@@ -1,11 +1,13 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 int clinux_accept(int listener) {
@@ -41,4 +43,13 @@ static int release_object(struct dl_phdr_info *object, size_t size, void *contex
 void clinux_release_startup_pages(void) {
     malloc_trim(0);
     dl_iterate_phdr(release_object, 0);
+}
+
+ssize_t clinux_read_cached(int file, void *target, size_t count, int64_t offset) {
+    const struct iovec stretch = {target, count};
+    return preadv2(file, &stretch, 1, offset, RWF_NOWAIT);
+}
+
+int clinux_allocate(int file, int64_t bytes) {
+    return fallocate(file, 0, 0, bytes);
 }

@@ -8,6 +8,8 @@ import Synchronization
 /// The queue is bounded: beyond it jobs are refused, so that a flood of logins cannot fill the memory.
 public final class WorkerPool: Sendable {
     public typealias Job = @Sendable () -> Void
+    /// Starts a thread that runs a body.
+    public typealias Spawn = @Sendable (_ body: @escaping Job) throws(SystemError) -> pthread_t
 
     private struct State {
         var jobs: [Job] = []
@@ -20,41 +22,41 @@ public final class WorkerPool: Sendable {
     private nonisolated(unsafe) let available: UnsafeMutablePointer<sem_t>
     private let threadsMax: Int
     private let jobsMax: Int
+    private let spawn: Spawn
 
-    public init(threadsMax: Int, jobsMax: Int = 100_000) {
+    public init(
+        threadsMax: Int, jobsMax: Int = 100_000,
+        spawn: @escaping Spawn = { body throws(SystemError) in try spawnThread(name: "worker", body) }
+    ) {
         self.threadsMax = threadsMax
         self.jobsMax = jobsMax
+        self.spawn = spawn
         available = .allocate(capacity: 1)
         available.initialize(to: sem_t())
         sem_init(available, 0, 0)
     }
 
-    /// Queues a job; false if too many wait already or no thread could be started.
+    /// Queues a job; false if too many wait already or there is no thread and none can be started. A job that is refused
+    /// does not run later.
     @discardableResult
     public func run(_ job: @escaping Job) -> Bool {
-        let (accepted, needsThread) = state.withLock { state -> (Bool, Bool) in
-            guard state.jobs.count - state.head < jobsMax else { return (false, false) }
-            state.jobs.append(job)
-            let needs = state.idle == 0 && state.threads < threadsMax
-            if needs { state.threads += 1 }
-            return (true, needs)
-        }
-        guard accepted else { return false }
-        if needsThread {
-            do {
-                let thread = try spawnThread(name: "worker") { [self] in self.work() }
+        let isQueued = state.withLock { state -> Bool in
+            guard state.jobs.count - state.head < jobsMax else { return false }
+            // Threads are started with the lock held, so that nobody counts on one that does not come. It happens a few
+            // times in a process's life.
+            if state.idle <= state.jobs.count - state.head && state.threads < threadsMax, let thread = start() {
                 pthread_detach(thread)
-            } catch {
-                let remaining = state.withLock { state in
-                    state.threads -= 1
-                    return state.threads
-                }
-                if remaining == 0 { return false }
+                state.threads += 1
             }
+            guard state.threads > 0 else { return false }
+            state.jobs.append(job)
+            return true
         }
-        sem_post(available)
-        return true
+        if isQueued { sem_post(available) }
+        return isQueued
     }
+
+    private func start() -> pthread_t? { try? spawn { [self] in self.work() } }
 
     private func work() {
         while true {

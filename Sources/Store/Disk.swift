@@ -16,6 +16,10 @@ public struct DiskError: Error, Equatable, CustomStringConvertible {
         self.code = code
     }
 
+    /// The file system is full, or our share of it.
+    public var isNoSpace: Bool { code == ENOSPC || code == EDQUOT }
+    public var isNotFound: Bool { code == ENOENT }
+
     public var description: String { "\(call) \(path): \(DiskError.text(code))" }
 
     static func text(_ code: Int32) -> String { strerror(code).map { String(cString: $0) } ?? "error \(code)" }
@@ -57,4 +61,40 @@ public protocol DiskFile: AnyObject, Sendable {
     func truncate(_ bytes: Int) throws(DiskError)
     /// Makes the contents durable (fdatasync).
     func sync() throws(DiskError)
+}
+
+extension DiskFile {
+    /// Writes all of `count` bytes, in as many calls as it takes. After an error any part may be written.
+    public func writeAll(_ source: UnsafeRawPointer, _ count: Int, at offset: Int) throws(DiskError) {
+        var done = 0
+        while done < count { done += try write(source + done, count - done, at: offset + done) }
+    }
+
+    public func writeAll(_ bytes: [UInt8], at offset: Int) throws(DiskError) {
+        var done = 0
+        while done < bytes.count {
+            let from = done
+            // A closure of typed errors does not pass through withUnsafeBytes; a result does.
+            let result = bytes.withUnsafeBytes { buffer -> Result<Int, DiskError> in
+                guard let base = buffer.baseAddress else { return .success(0) }
+                do throws(DiskError) {
+                    return .success(try write(base + from, buffer.count - from, at: offset + from))
+                } catch { return .failure(error) }
+            }
+            done += try result.get()
+        }
+    }
+
+    /// Reads up to `count` bytes from `offset`; fewer at the end of the file.
+    public func read(_ count: Int, at offset: Int) throws(DiskError) -> [UInt8] {
+        var failure: DiskError?
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, got in
+            guard count > 0, let base = buffer.baseAddress else { return }
+            do throws(DiskError) {
+                got = try read(UnsafeMutableRawPointer(base), count, at: offset)
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+        return bytes
+    }
 }

@@ -147,7 +147,14 @@ public protocol MessageLog: AnyObject {
 /// Writes and syncs, off the loop.
 public struct CommitJob: Sendable {
     let body: @Sendable () -> CommitResult
-    public init(_ body: @escaping @Sendable () -> CommitResult) { self.body = body }
+    /// False: it only copies into the page cache, and is quicker done than handed over.
+    public let waitsForDisk: Bool
+
+    public init(waitsForDisk: Bool = true, _ body: @escaping @Sendable () -> CommitResult) {
+        self.waitsForDisk = waitsForDisk
+        self.body = body
+    }
+
     public func run() -> CommitResult { body() }
 }
 

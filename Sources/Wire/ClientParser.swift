@@ -98,8 +98,9 @@ public struct ClientParser: ~Copyable {
             let stop = firstBlankOrControl(cursor, end)
             if stop == end { return incompleteLine(argumentsStart, end) }
             let byte = stop[0]
-            if byte > 0x20 || !(byte == 0x20 || byte == 0x09 || byte == 0x0D || byte == 0x0A) {
-                // A control character that separates nothing belongs to its argument.
+            if byte == 0x0D, stop + 1 == end { return incompleteLine(argumentsStart, end) }
+            if byte > 0x20 || !(byte == 0x20 || byte == 0x09 || byte == 0x0A || (byte == 0x0D && stop[1] == 0x0A)) {
+                // A control character that separates nothing belongs to its argument, and so does a CR within the line.
                 guard let (token, after) = longToken(cursor, end) else { return incompleteLine(argumentsStart, end) }
                 append(token, &count, &first, &second, &third, &fourth)
                 cursor = after
@@ -177,14 +178,18 @@ public struct ClientParser: ~Copyable {
         return count > controlLineBytesMax && (count > controlLineBytesMax + 1 || end[-1] != 0x0D)
     }
 
-    /// A token that holds control characters; nil when no separator follows it yet.
+    /// A token that holds control characters; nil when it is not known yet where it ends.
     @inline(never)
     private func longToken(
         _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>
     ) -> (ByteView, UnsafePointer<UInt8>)? {
         var cursor = start
         while cursor < end {
-            if isSeparator(cursor[0]) { return (ByteView(start, cursor - start), cursor) }
+            let byte = cursor[0]
+            if byte == 0x0D, cursor + 1 == end { return nil }
+            if byte == 0x20 || byte == 0x09 || byte == 0x0A || (byte == 0x0D && cursor[1] == 0x0A) {
+                return (ByteView(start, cursor - start), cursor)
+            }
             cursor += 1
         }
         return nil
@@ -304,6 +309,7 @@ func parseSize(_ digits: ByteView) -> Int? {
     return value
 }
 
+/// What separates the arguments of SUB and UNSUB. Those of PUB and HPUB are separated by blanks alone, as in nats-server.
 @inline(__always)
 private func isSeparator(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D || byte == 0x0A }
 

@@ -89,7 +89,7 @@ final class TemporaryDirectory {
 
     @Test func zeroStandsForTheDefault() throws {
         #expect(
-            try options("port: 0, max_payload: 0, max_pending: 0, max_connections: 0, ping_max: 0, http_port: 0") == Options())
+            try options("port: 0, max_payload: 0, max_pending: 0, ping_max: 0, http_port: 0") == Options())
     }
 
     @Test func usersAndPermissions() throws {

@@ -32,6 +32,47 @@ import Testing
         #expect(try client.roundTrip().first?.payload?.count == 3 << 20)
     }
 
+    /// The account is known only once CONNECT has been read, and what follows it in the same read obeys the account.
+    @Test func anAccountsPayloadLimitHoldsFromTheFirstReadOn() throws {
+        var limited = account("A", user("a"))
+        limited.maxPayloadBytes = 10
+        for noAuthUser in [nil, "a"] {
+            let server = try TestBroker {
+                $0.accounts = [limited, account("B", user("b"))]
+                $0.noAuthUser = noAuthUser
+            }
+            defer { server.stop() }
+            let small = "PUB foo 10\r\n0123456789\r\n", large = "PUB foo 11\r\n0123456789a\r\n"
+            let connect = noAuthUser == nil ? "CONNECT {\"verbose\":false,\"user\":\"a\",\"pass\":\"p\"}\r\n" : ""
+            let client = try server.connect()
+            try client.send(connect + "SUB foo 1\r\n" + small + large)
+            let lines = try client.rest().map(\.line).filter { $0 != "+OK" }
+            #expect(lines == ["MSG foo 1 10", "-ERR 'Maximum Payload Violation'"])
+            // Nobody else's limit.
+            let other = try server.connect().hello(",\"user\":\"b\",\"pass\":\"p\"")
+            try other.send("SUB foo 1\r\n" + large)
+            #expect(try other.roundTrip().map(\.line) == ["MSG foo 1 11"])
+        }
+    }
+
+    /// Ten come at once where five may stay: five stay, and it is those who came first.
+    @Test func connectionsBeyondTheLimitDoNotTakeThoseBeforeThemAlong() throws {
+        let server = try TestBroker { $0.maxConnections = 5 }
+        defer { server.stop() }
+        // Loop 0 accepts: whoever comes now is taken in one go when it goes on.
+        let gate = try server.hold(loop: 0)
+        defer { gate.open() }
+        let clients = try (0..<10).map { _ in try RawClient(port: server.port, readsInfo: false) }
+        gate.open()
+        for client in clients { try client.readInfo() }
+        for client in clients.sorted(by: { $0.clientID < $1.clientID }).prefix(5) {
+            #expect(try client.hello().roundTrip().isEmpty)
+        }
+        for client in clients.sorted(by: { $0.clientID < $1.clientID }).dropFirst(5) {
+            #expect(try client.rest().map(\.line) == ["-ERR 'maximum connections exceeded'"])
+        }
+    }
+
     @Test func theSubscriptionLimitIsTold() throws {
         let server = try TestBroker { $0.maxSubscriptions = 2 }
         defer { server.stop() }

@@ -69,6 +69,115 @@ import Testing
             },
         ])
         #expect(try subscriber.roundTrip().isEmpty)
+        // Nor is one of them missing in the subscriptions' own counts.
+        let counts = server.onEveryLoop { router in
+            router.connections.values.flatMap { $0.snapshot(withSubscriptions: true).subscriptions.map(\.delivered) }
+        }
+        #expect(counts.flatMap { $0 } == [UInt64(rounds), UInt64(rounds)])
+    }
+
+    /// What a subscription may still get is not counted anew when a reload puts another one in its place.
+    @Test func anAutomaticUnsubscribeOutlivesReloads() throws {
+        let directory = TestDirectory("bellhop-reload")
+        func text(_ permissions: String) -> String { "authorization { users: [ {user: a, password: a \(permissions)} ] }" }
+        let server = try directory.broker(text(""))
+        defer { server.stop() }
+        let client = try server.connect().hello(",\"user\":\"a\",\"pass\":\"a\"")
+        try client.send("SUB foo 1\r\nUNSUB 1 5\r\nPUB foo 1\r\n1\r\nPUB foo 1\r\n2\r\n")
+        #expect(try client.roundTrip().count == 2)
+        for permissions in [
+            ", permissions: {publish: \"foo\", allow_responses: true}", "", ", permissions: {subscribe: {deny: \"x\"}}",
+        ] {
+            try directory.reload(server, text(permissions))
+        }
+        try client.send(String(repeating: "PUB foo 1\r\nx\r\n", count: 5))
+        #expect(try client.roundTrip().count == 3)
+        let index = try #require(server.broker.account(named: "$G")).index
+        #expect(index.count.load(ordering: .relaxed) == 0)
+    }
+
+    /// A loop that reads between the change of the index's generation and its own new settings caches a line once more
+    /// under the old ones.
+    @Test func aLineThatWasCachedUnderOldSettingsIsLookedAtAgain() throws {
+        let directory = TestDirectory("bellhop-reload")
+        let server = try directory.broker("max_payload: 100")
+        defer { server.stop() }
+        let publisher = try server.connect(loop: 1).hello()
+        let subscriber = try server.connect(loop: 0).hello()
+        try subscriber.send("SUB foo 1\r\n")
+        try subscriber.roundTrip()
+        let lines = String(repeating: "PUB foo 50\r\n\(String(repeating: "x", count: 50))\r\n", count: 4)
+        try publisher.send(lines)
+        try publisher.roundTrip()
+        let gate = try server.hold(loop: 1)
+        defer { gate.open() }
+        // Both are waiting when the loop goes on, and it reads sockets before it takes its mail.
+        try publisher.send(lines)
+        try directory.write("max_payload: 20")
+        server.broker.reload()
+        gate.open()
+        _ = server.onEveryLoop { _ in true }
+        try publisher.send(lines)
+        #expect(try publisher.rest().map(\.line).filter { !$0.hasPrefix("INFO") } == ["-ERR 'Maximum Payload Violation'"])
+    }
+
+    /// An account without limits in the file has none, whatever it had before.
+    @Test func limitsThatAreRemovedFromTheFileAreGone() throws {
+        let directory = TestDirectory("bellhop-reload")
+        let system = "accounts { $SYS { users: [ {user: s, password: s} ]"
+        let limits = ", limits { max_connections: 1, max_subs: 1, max_payload: 10 } }"
+        let server = try directory.broker("\(system) \(limits), A { users: [ {user: a, password: a} ] \(limits) }")
+        defer { server.stop() }
+        func says(_ user: String, _ text: String) throws -> [String] {
+            let client = try server.connect().hello(",\"user\":\"\(user)\",\"pass\":\"\(user)\"")
+            try client.send(text)
+            return try client.roundTrip().map(\.line)
+        }
+        let work = "SUB foo 1\r\nSUB bar 2\r\nPUB bar 5\r\nhello\r\n"
+        let refusal = "-ERR 'maximum subscriptions exceeded'"
+        #expect(try says("a", work) == [refusal])
+        #expect(try says("s", work) == [refusal])
+        // The limits go and the accounts stay.
+        try directory.reload(server, "\(system) }, A { users: [ {user: a, password: a} ] } }")
+        #expect(try says("a", work) == ["MSG bar 2 5"])
+        #expect(try says("s", work) == ["MSG bar 2 5"])
+        // The accounts go, too. The system account is still there, without anything that the file said of it.
+        try directory.reload(server, "\(system) \(limits), A { users: [ {user: a, password: a} ] \(limits) }")
+        #expect(try says("a", work) == [refusal])
+        try directory.reload(server, "")
+        for name in ["A", "$SYS"] {
+            let account = try #require(server.broker.account(named: name))
+            #expect(account.maxSubscriptions.load(ordering: .relaxed) == -1)
+            #expect(account.maxConnections.load(ordering: .relaxed) == -1)
+            #expect(account.maxPayloadBytes.load(ordering: .relaxed) == -1)
+        }
+    }
+
+    /// Files are written at the start: a reload that names others is refused as a whole.
+    @Test(arguments: [("pid_file", "PidFile"), ("ports_file_dir", "PortsFileDir")])
+    func filesOfTheStartCannotBeReloaded(key: String, name: String) throws {
+        let directory = TestDirectory("bellhop-reload")
+        let old = "\(directory.path)\(key == "pid_file" ? "/one" : "")", new = "\(old)-other"
+        let server = try directory.broker("\(key): \"\(old)\"")
+        defer { server.stop() }
+        try directory.reload(server, "\(key): \"\(new)\"\nmax_payload: 20")
+        let refusal = "config reload not supported for \(name): old=\(old), new=\(new)"
+        #expect(try directory.log().contains(refusal))
+        #expect(access(new, F_OK) != 0)
+        let client = try server.connect().hello()
+        try client.send("SUB foo 1\r\nPUB foo 30\r\n\(String(repeating: "x", count: 30))\r\n")
+        #expect(try client.roundTrip().map(\.line) == ["MSG foo 1 30"])
+    }
+
+    /// More than the start foresaw: it takes a place for each, and a descriptor.
+    @Test func theConnectionLimitCanBeRaisedFar() throws {
+        let directory = TestDirectory("bellhop-reload")
+        let server = try directory.broker("max_connections: 2")
+        defer { server.stop() }
+        try directory.reload(server, "max_connections: 2000")
+        let clients = try (0..<1_300).map { _ in try server.connect().hello() }
+        for client in clients { try client.send("PING\r\n") }
+        for client in clients { try client.upToPong() }
     }
 
     /// Thousands of subscriptions are refused at once to a client that does not read: it is cut in the middle of it.

@@ -109,7 +109,8 @@ struct OracleParser {
     private mutating func argument(_ byte: UInt8) {
         guard byte == 0x0A else { return lengthen(byte) }
         if line.last == 0x0D { line.removeLast() }
-        let words = line.split { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }.map { Array($0) }
+        // A CR within the line separates what SUB and UNSUB name, and is a part of what PUB and HPUB name.
+        let words = line.split { $0 == 0x20 || $0 == 0x09 || ($0 == 0x0D && pending.verb != .publish) }.map { Array($0) }
         pending.text = line
         switch pending.verb {
         case .subscribe:

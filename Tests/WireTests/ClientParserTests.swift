@@ -34,6 +34,8 @@ private func firstStep(_ text: String, lineMax: Int = 4_096, payloadMax: Int = 1
     ("pub foo 0\r\n\r\n", "pub foo [] {}"),
     ("PuB\tfoo\t \t2 \t\nhi\r\n", "pub foo [] {hi}"), ("PUB  foo   2\r\nhi\r\nPING", "pub foo [] {hi} +4"),
     ("PUB foo 002\r\nhi\r\n", "pub foo [] {hi}"), ("PUB foo 2\r\n\r\n\r\n", "pub foo [] {\r\n}"),
+    ("PUB f\ro r\rx 2\r\nhi\r\n", "pub f\ro [r\rx] {hi}"), ("PUB \r 2\r\nhi\r\n", "pub \r [] {hi}"),
+    ("SUB f\ro 1\r\n", "sub f [o] 1"), ("UNSUB 1\r2\r\n", "unsub 1 2"),
     ("PUB f\u{1}o 2\r\nhi\r\n", "pub f\u{1}o [] {hi}"), ("PUB ü.y 2\r\nhi\r\n", "pub ü.y [] {hi}"),
     ("HPUB foo 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "pub foo [] h12 {NATS/1.0\r\n\r\nhi}"),
     ("hpub foo r 0 2\r\nhi\r\n", "pub foo [r] h0 {hi}"), ("HPUB foo 2 2\r\nhi\r\n", "pub foo [] h2 {hi}"),
@@ -59,6 +61,7 @@ func parserFindsNoOperation(text: String) { #expect(firstStep(text) == "unknownO
 @Test(arguments: [
     "PUB \r\n", "PUB foo\r\n", "PUB a b c 1\r\n", "PUB foo x\r\n", "PUB foo -1\r\n", "PUB foo 1.0\r\n",
     "PUB foo 1234567890\r\n",
+    "PUB foo 1\r\r\n", "PUB foo \r1\r\n", "PUB foo\r1\r\n", "PUB foo 1 \r\r\n", "HPUB foo 1\r2 12\r\n",
     "PUB foo +1\r\n", "HPUB foo 1\r\n", "HPUB foo 3 2\r\n", "HPUB foo -1 2\r\n", "HPUB foo x 2\r\n", "HPUB a b c 1 2\r\n",
     "HPUB foo r 1 2 3\r\n",
     "SUB foo\r\n", "SUB \r\n", "SUB a b c d\r\n", "UNSUB \r\n", "UNSUB 1 2 3\r\n",

@@ -15,6 +15,7 @@ enum Report {
             """
         if let third {
             page += " A goal holds as given, or at 85% of what\n\(third) reached in the same run where that is lower."
+            page += " [README.md](README.md) says what \(third) is."
         }
         page += "\n\n| row | figure | \(subject) | \(peer) | ratio (range) | goal |"
         if let third { page += " \(third) |" }
@@ -40,7 +41,7 @@ enum Report {
                     told.insert(command).inserted
                 else { continue }
                 let (name, version) = (server["name"]?.string ?? "", server["version"]?.string ?? "")
-                page += "- \(name) (says it is \(version)): `\(command)`\n"
+                page += "- \(name) (greets as \(version)): `\(command)`\n"
             }
         }
         let times = results.compactMap { $0.json["time"]?.string }.sorted()

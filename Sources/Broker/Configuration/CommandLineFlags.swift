@@ -6,7 +6,7 @@ struct CommandLineFlags: Sendable, Equatable {
     enum Flag: Sendable {
         case host, port, serverName, pidFile, monitorPort, configFile, test, signal, clientAdvertise, portsFileDirectory
         case log, logtime, logtimeUTC, syslog, debug, trace, traceVerbose, debugTrace, debugTraceVerbose
-        case logSizeLimit, tracedMessageMax, user, password, token, storeDirectory, loops, spin, help, version
+        case logSizeLimit, tracedMessageMax, user, password, token, jetStream, storeDirectory, loops, spin, help, version
         /// Known to nats-server, not done by Bellhop yet.
         case unsupportedSwitch, unsupportedText, unsupportedNumber
     }
@@ -30,7 +30,7 @@ struct CommandLineFlags: Sendable, Equatable {
         "max_traced_msg_len": .tracedMessageMax, "user": .user, "pass": .password, "auth": .token,
         "sd": .storeDirectory, "store_dir": .storeDirectory, "loops": .loops, "spin": .spin,
         "h": .help, "help": .help, "v": .version, "version": .version,
-        "js": .unsupportedSwitch, "jetstream": .unsupportedSwitch, "tls": .unsupportedSwitch,
+        "js": .jetStream, "jetstream": .jetStream, "tls": .unsupportedSwitch,
         "tlsverify": .unsupportedSwitch, "help_tls": .unsupportedSwitch, "no_advertise": .unsupportedSwitch,
         "ms": .unsupportedNumber, "https_port": .unsupportedNumber, "profile": .unsupportedNumber,
         "connect_retries": .unsupportedNumber, "tlscert": .unsupportedText, "tlskey": .unsupportedText,
@@ -43,7 +43,7 @@ struct CommandLineFlags: Sendable, Equatable {
         switch flag {
         case .port, .monitorPort, .logSizeLimit, .tracedMessageMax, .loops, .spin, .unsupportedNumber: .number
         case .test, .logtime, .logtimeUTC, .syslog, .debug, .trace, .traceVerbose, .debugTrace, .debugTraceVerbose, .help,
-            .version, .unsupportedSwitch:
+            .version, .jetStream, .unsupportedSwitch:
             .toggle
         default: .text
         }
@@ -193,6 +193,7 @@ struct CommandLineFlags: Sendable, Equatable {
         case .user: options.authorization.user = text
         case .password: options.authorization.password = text
         case .token: options.authorization.token = text
+        case .storeDirectory: options.jetStream.storeDirectory = text
         default: break
         }
     }
@@ -214,6 +215,7 @@ struct CommandLineFlags: Sendable, Equatable {
         case .logtime: options.log.timestamps = isOn
         case .logtimeUTC: options.log.utc = isOn
         case .syslog: options.log.syslog = isOn
+        case .jetStream: if isOn { options.jetStream.isEnabled = true }
         case .debug: options.log.debug = isOn
         case .trace: options.log.trace = isOn
         case .debugTrace:

@@ -9,6 +9,9 @@ enum FilePath {
         return clean(String(path[...slash]))
     }
 
+    /// Everything after the last slash.
+    static func name(of path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+
     /// Joins with a slash, whatever `name` begins with: nats-server looks even for an absolute include below the
     /// including file's directory.
     static func join(_ directory: String, _ name: String) -> String { clean(directory + "/" + name) }

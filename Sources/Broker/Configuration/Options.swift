@@ -45,6 +45,9 @@ public struct Options: Sendable, Equatable {
     public var noSystemAccount = false
     public var noAuthUser: String?
 
+    // Streams
+    public var jetStream = JetStreamOptions()
+
     // Files and logging
     public var configFile: String?
     public var pidFile: String?
@@ -121,5 +124,7 @@ public struct AccountOptions: Sendable, Equatable {
     public var maxConnections = -1
     public var maxSubscriptions = -1
     public var maxPayloadBytes = -1
+    /// nil: no streams for this account.
+    public var jetStream: AccountJetStreamOptions?
     public init(name: String) { self.name = name }
 }

@@ -42,6 +42,8 @@ public struct OptionsReader {
             "logfile_size_limit", "log_size_limit", "logfile_max_num", "log_max_num", "syslog", "remote_syslog",
             "max_traced_msg_len":
             try readLogging(key, value)
+        case "jetstream": try readJetStream(value)
+        case "store_dir", "storedir": options.jetStream.storeDirectory = try value.path()
         case "authorization": try readAuthorization(value)
         case "accounts": try readAccounts(value)
         case "system_account", "system":
@@ -141,7 +143,8 @@ public struct OptionsReader {
     private mutating func readLimit(_ key: String, _ value: ConfigurationValue) throws(ConfigurationError) {
         let defaults = Options()
         switch key {
-        case "max_connections", "max_conn": options.maxConnections = try value.nonzero(defaults.maxConnections)
+        // Nobody is let in below one; nats-server makes zero minus one.
+        case "max_connections", "max_conn": options.maxConnections = try value.nonzero(-1)
         case "max_subscriptions", "max_subs": options.maxSubscriptions = max(0, try value.integer())
         case "max_sub_tokens", "max_subscription_tokens":
             let count = try value.integer()
@@ -203,8 +206,6 @@ public struct OptionsReader {
         // Only routes and leaf nodes report such errors. Without `tls` every connection is plain anyway.
         case "connect_error_reports", "reconnect_error_reports", "prof_block_rate": _ = try value.integer()
         case "allow_non_tls": _ = try value.bool()
-        case "jetstream":
-            if try !value.asksForNoJetStream() { throw unsupported(key, value) }
         // A client that does not read in time is closed, which is what `default` and `close` mean.
         case "write_timeout":
             switch try value.string() {

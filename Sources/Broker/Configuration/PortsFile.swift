@@ -5,9 +5,10 @@ import Glibc
 public struct PortsFile: Sendable {
     public let path: String
 
-    /// `<directory>/<program>_<pid>.ports`, nats-server's name for it.
-    public init(directory: String, program: String = "brokerd", process: Int32 = getpid()) {
-        path = FilePath.join(directory, "\(program)_\(process).ports")
+    /// `<directory>/<program>_<pid>.ports`, nats-server's name for it: whoever runs the program under another name, or by
+    /// a link, looks for that name.
+    public init(directory: String, program: String = CommandLine.arguments.first ?? "brokerd", process: Int32 = getpid()) {
+        path = FilePath.join(directory, "\(FilePath.name(of: program))_\(process).ports")
     }
 
     /// The listeners' URLs; a kind without any is left out.

@@ -129,6 +129,11 @@ public enum Reload {
         try fixed("LogMaxFiles", \.log.fileCountMax, number)
         try fixed("PidFile", \.pidFile, text)
         try fixed("PortsFileDir", \.portsFileDirectory, text)
+        try fixed("JetStream", \.jetStream.isEnabled, flag)
+        try fixed("StoreDir", \.jetStream.storeDirectory, text)
+        if old.jetStream != new.jetStream {
+            throw ConfigurationError("config reload not supported for JetStream: its settings need a restart")
+        }
         try fixed("RemoteSyslog", \.log.remoteSyslog, text)
     }
 

@@ -12,7 +12,6 @@ public final class Logger: Sendable {
     private let state: Mutex<State>
     private let debugFlag: Atomic<Bool>
     private let traceFlag: Atomic<Bool>
-    private let traceVerboseFlag: Atomic<Bool>
     private let processID = getpid()
     private let program: String
 
@@ -22,7 +21,6 @@ public final class Logger: Sendable {
         state = Mutex(State(sink: try LogSink(options, program: program), options: options))
         debugFlag = Atomic(options.debug)
         traceFlag = Atomic(options.trace)
-        traceVerboseFlag = Atomic(options.traceVerbose)
         self.program = program
     }
 
@@ -32,8 +30,6 @@ public final class Logger: Sendable {
     @inline(__always) public var isDebugEnabled: Bool { debugFlag.load(ordering: .relaxed) }
     /// Whether the protocol is traced.
     @inline(__always) public var isTraceEnabled: Bool { traceFlag.load(ordering: .relaxed) }
-    /// Whether the system account is traced, too.
-    @inline(__always) public var isTraceVerboseEnabled: Bool { traceVerboseFlag.load(ordering: .relaxed) }
 
     public func info(_ text: String) { write(.info, text) }
     public func warning(_ text: String) { write(.warning, text) }
@@ -86,6 +82,5 @@ public final class Logger: Sendable {
         if let failure { error(failure.description) }
         debugFlag.store(options.debug, ordering: .relaxed)
         traceFlag.store(options.trace, ordering: .relaxed)
-        traceVerboseFlag.store(options.traceVerbose, ordering: .relaxed)
     }
 }

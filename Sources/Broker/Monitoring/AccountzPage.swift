@@ -46,7 +46,7 @@ enum AccountzPage {
         json.member("update_time", MonitoringText.timestamp(call.broker.withState { $0.loadedWallNs }))
         json.member("expired", false)
         json.member("complete", true)
-        json.member("jetstream_enabled", false)
+        json.member("jetstream_enabled", call.broker.jetStream?.account(account.number) != nil)
         json.member("leafnode_connections", 0)
         json.member("client_connections", account.connections.load(ordering: .relaxed))
         json.member("subscriptions", statistics.subscriptions)

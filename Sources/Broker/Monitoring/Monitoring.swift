@@ -84,6 +84,7 @@ final class Monitoring {
             case "/routez": RoutezPage.serve(call)
             case "/gatewayz": GatewayzPage.serve(call)
             case "/leafz": LeafzPage.serve(call)
+            case "/jsz": try JszPage.serve(call)
             case "/metrics": MetricsPage.serve(call)
             default: RootPage.serve(call)
             }
@@ -93,7 +94,8 @@ final class Monitoring {
     }
 
     private static let pages: Set<String> = [
-        "/", "/varz", "/connz", "/subsz", "/healthz", "/accountz", "/accstatz", "/routez", "/gatewayz", "/leafz", "/metrics",
+        "/", "/varz", "/connz", "/subsz", "/healthz", "/accountz", "/accstatz", "/routez", "/gatewayz", "/leafz", "/jsz",
+        "/metrics",
     ]
 
     /// The page's name as http_req_stats counts it; nil for what there is not.

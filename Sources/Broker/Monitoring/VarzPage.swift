@@ -38,11 +38,25 @@ enum VarzPage {
         json.member("max_control_line", options.maxControlLineBytes)
         json.member("max_payload", options.maxPayloadBytes)
         json.member("max_pending", options.maxPendingBytes)
-        for part in ["cluster", "gateway", "leaf", "mqtt", "websocket", "jetstream"] {
+        for part in ["cluster", "gateway", "leaf", "mqtt", "websocket"] {
             json.name(part)
             json.beginObject()
             json.endObject()
         }
+        json.name("jetstream")
+        json.beginObject()
+        if let jetStream = broker.jetStream {
+            JszPage.writeConfig(&json, jetStream)
+            json.name("stats")
+            json.beginObject()
+            JszPage.writeStats(&json, jetStream)
+            json.endObject()
+            json.name("limits")
+            json.beginObject()
+            json.member("default_max_consumers", jetStream.options.defaultMaxConsumers)
+            json.endObject()
+        }
+        json.endObject()
         json.member("tls_timeout", 2)
         json.member("write_deadline", options.writeDeadlineMs * 1_000_000)
         json.member("start", MonitoringText.timestamp(broker.startedWallNs))

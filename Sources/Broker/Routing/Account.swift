@@ -9,6 +9,8 @@ public final class Account: Sendable {
     public static let systemName = "$SYS"
 
     public let name: String
+    /// Unique among the accounts of a process.
+    let number: Int
     let index: SubjectIndex
     let connections = Atomic<Int>(0)
     /// Since the start, closed ones included.
@@ -19,8 +21,9 @@ public final class Account: Sendable {
     let maxPayloadBytes = Atomic<Int>(-1)
     let slowConsumers = Atomic<Int>(0)
 
-    init(name: String, hashSeed: UInt64) {
+    init(name: String, number: Int, hashSeed: UInt64) {
         self.name = name
+        self.number = number
         index = SubjectIndex(hashSeed: hashSeed)
     }
 }

@@ -31,6 +31,13 @@ final class Router {
     /// By account: what connections exchanged that have left it by now. Those still there carry their own counts.
     var formerTraffic: [String: Traffic] = [:]
     var matches = MatchBuffer()
+    let endpoints: EndpointMail
+    /// Connections that wait for a backlog to shrink.
+    var held: [ChannelID] = []
+    /// The streams that live on this loop; nil without JetStream.
+    var streams: JetStreamLoop?
+    /// Whose message is being routed: endpoints learn it.
+    var origin = Origin.broker
     private let sizes = UnsafeMutablePointer<UInt8>.allocate(capacity: 128)
     private var randomState: UInt64
 
@@ -38,6 +45,7 @@ final class Router {
         self.loop = loop
         self.broker = broker
         self.settings = settings
+        endpoints = EndpointMail(loop: loop, backlog: broker.backlog)
         pings = PingWheel(intervalMs: settings.pingIntervalMs)
         parser = ClientParser(
             controlLineBytesMax: settings.maxControlLineBytes, payloadBytesMax: settings.maxPayloadBytes)
@@ -122,13 +130,20 @@ final class Router {
         return delivered
     }
 
-    /// A number from 0 to `bound - 1`.
+    /// Not for secrets: xorshift.
     @inline(__always)
-    func random(below bound: Int) -> Int {
+    func randomBits() -> UInt64 {
         randomState ^= randomState << 13
         randomState ^= randomState >> 7
         randomState ^= randomState << 17
-        return Int(truncatingIfNeeded: UInt64(truncatingIfNeeded: bound).multipliedFullWidth(by: randomState).high)
+        return randomState
+    }
+
+    /// A number from 0 to `bound - 1`.
+    @inline(__always)
+    func random(below bound: Int) -> Int {
+        let bits = randomBits()
+        return Int(truncatingIfNeeded: UInt64(truncatingIfNeeded: bound).multipliedFullWidth(by: bits).high)
     }
 
     @inline(__always)
@@ -138,15 +153,11 @@ final class Router {
         if subscription.pointee.isClosed.load(ordering: .relaxed) { return false }
         var stripsHeaders = false
         if subscription.pointee.checks.rawValue != 0 {
+            if subscription.pointee.checks.contains(.endpoint) { return hand(message, to: subscription.pointee.endpoint) }
             guard pass(message, subscription, publisher) else { return false }
             stripsHeaders = message.headerBytes >= 0 && subscription.pointee.checks.contains(.noHeaders)
         }
-        let number = subscription.pointee.delivered.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
-        let limit = subscription.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
-        if limit != 0 && number >= limit {
-            expire(subscription)
-            if number > limit { return false }
-        }
+        guard count(subscription) else { return false }
         if stripsHeaders {
             stageWithoutHeaders(message, subscription)
         } else {
@@ -155,18 +166,46 @@ final class Router {
         return true
     }
 
+    /// Counts a delivery; false if the subscription has had its last.
+    @inline(__always)
+    func count(_ subscription: SubscriptionRef) -> Bool {
+        let counter = subscription.pointee.counter
+        let number = counter.pointee.delivered.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue
+        let limit = counter.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
+        if limit != 0 && number >= limit {
+            expire(subscription)
+            if number > limit { return false }
+        }
+        return true
+    }
+
+    /// Puts a message into the mail of the loop that owns an endpoint; false if the endpoint has no use for it.
+    @inline(never)
+    private func hand(_ message: Message, to address: EndpointAddress) -> Bool {
+        if address.loop == EndpointAddress.everyLoop, !AccountRequests.takes(message.subject) { return false }
+        endpoints.stage(
+            to: address, from: origin, subject: message.subject, reply: message.reply, headerBytes: message.headerBytes,
+            message.payload, .empty)
+        return true
+    }
+
     /// What a subscription with checks asks of each message.
     @inline(never)
     private func pass(_ message: Message, _ subscription: SubscriptionRef, _ publisher: ChannelRef?) -> Bool {
+        if subscription.pointee.checks.contains(.noEcho), let publisher, publisher == subscription.pointee.channel {
+            return false
+        }
+        return passes(reply: message.reply, routedBy: message.subject, subscription)
+    }
+
+    /// What the receiver's permissions say of a message, and what a reply subject in it permits.
+    func passes(reply: ByteView, routedBy subject: ByteView, _ subscription: SubscriptionRef) -> Bool {
         let checks = subscription.pointee.checks
-        if checks.contains(.noEcho), let publisher, publisher == subscription.pointee.channel { return false }
         return subscription.pointee.subscriber._withUnsafeGuaranteedRef { subscriber in
-            if checks.contains(.filtered), !subscriber.mayReceive(message.subject, queue: Subscription.queue(subscription)) {
+            if checks.contains(.filtered), !subscriber.mayReceive(subject, queue: Subscription.queue(subscription)) {
                 return false
             }
-            if checks.contains(.tracksReplies), !message.reply.isEmpty {
-                subscriber.didDeliver(reply: message.reply, nowMs: nowMs)
-            }
+            if checks.contains(.tracksReplies), !reply.isEmpty { subscriber.didDeliver(reply: reply, nowMs: nowMs) }
             return true
         }
     }
@@ -292,7 +331,7 @@ final class Router {
                 for group in cache.groups {
                     let target = targets + (group.first + random(below: group.count))
                     stageCached(target, body, bodyCount, loop)
-                    target.pointee.subscription.pointee.delivered.wrappingAdd(1, ordering: .relaxed)
+                    target.pointee.subscription.pointee.counter.pointee.delivered.wrappingAdd(1, ordering: .relaxed)
                 }
             }
             cursor += frameCount
@@ -301,11 +340,12 @@ final class Router {
         if count > 0 {
             for index in 0..<plainCount {
                 let subscription = targets[index].subscription
-                let number = subscription.pointee.delivered.wrappingAdd(
+                let counter = subscription.pointee.counter
+                let number = counter.pointee.delivered.wrappingAdd(
                     UInt64(truncatingIfNeeded: count), ordering: .sequentiallyConsistent
                 ).newValue
                 // A limit that was set during the run was meant for what follows it, but the run may have used it up.
-                let limit = subscription.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
+                let limit = counter.pointee.maxMessages.load(ordering: .sequentiallyConsistent)
                 if limit != 0 && number >= limit { expire(subscription) }
             }
         }

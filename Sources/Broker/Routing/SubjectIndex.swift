@@ -9,7 +9,6 @@
 // This is in place of whole snapshots of the index: a SUB changes one list, so 100,000 of them cost linear time, and a
 // publish that starts after the SUB was answered sees it, because the store came before the answer.
 
-import Glibc
 import Synchronization
 import Wire
 
@@ -20,6 +19,8 @@ public final class SubjectIndex: Sendable {
     package let count = Atomic<Int>(0)
     let inserts = Atomic<UInt64>(0)
     let removes = Atomic<UInt64>(0)
+
+    let watches = InterestWatches()
 
     private let hashSeed: UInt64
     private nonisolated(unsafe) let root: NodeRef
@@ -52,6 +53,7 @@ public final class SubjectIndex: Sendable {
             count.wrappingAdd(1, ordering: .relaxed)
             inserts.wrappingAdd(1, ordering: .relaxed)
             generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            watches.notify(Subscription.subject(subscription))
         }
     }
 
@@ -77,6 +79,7 @@ public final class SubjectIndex: Sendable {
             count.wrappingSubtract(removed, ordering: .relaxed)
             removes.wrappingAdd(UInt64(removed), ordering: .relaxed)
             generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+            watches.notify(Subscription.subject(subscription))
         }
     }
 
@@ -273,332 +276,5 @@ private struct TokenCursor {
         while stop < end, stop[0] != 0x2E { stop += 1 }
         cursor = stop < end ? stop + 1 : nil
         return ByteView(start, stop - start)
-    }
-}
-
-// MARK: Nodes
-
-private typealias QueueGroupRef = UnsafeMutablePointer<QueueGroup>
-private typealias SubscriptionListRef = UnsafeMutablePointer<SubscriptionList>
-typealias NodeRef = UnsafeMutablePointer<Node>
-
-/// One token on one path, with its text behind it in the same block. The atomics hold addresses, 0 for none.
-struct Node: ~Copyable {
-    /// A `ChildTable`.
-    let children = Atomic<UInt>(0)
-    let star = Atomic<UInt>(0)
-    let tail = Atomic<UInt>(0)
-    /// A `SubscriptionList`.
-    let plain = Atomic<UInt>(0)
-    /// The first `QueueGroup`.
-    let groups = Atomic<UInt>(0)
-    let hash: UInt64
-    let tokenCount: Int
-    /// The writer's only.
-    let parent: NodeRef?
-
-    static func make(token: ByteView, hash: UInt64, parent: NodeRef?) -> NodeRef {
-        guard let memory = malloc(MemoryLayout<Node>.size + token.count) else { fatalError("out of memory") }
-        let node = memory.bindMemory(to: Node.self, capacity: 1)
-        node.initialize(to: Node(hash: hash, tokenCount: token.count, parent: parent))
-        memcpy(memory + MemoryLayout<Node>.size, token.base, token.count)
-        return node
-    }
-
-    private init(hash: UInt64, tokenCount: Int, parent: NodeRef?) {
-        self.hash = hash
-        self.tokenCount = tokenCount
-        self.parent = parent
-    }
-
-    @inline(__always)
-    static func token(_ node: NodeRef) -> ByteView {
-        ByteView(
-            UnsafePointer((UnsafeMutableRawPointer(node) + MemoryLayout<Node>.size).assumingMemoryBound(to: UInt8.self)),
-            node.pointee.tokenCount)
-    }
-
-    var isEmpty: Bool {
-        children.load(ordering: .relaxed) == 0 && star.load(ordering: .relaxed) == 0 && tail.load(ordering: .relaxed) == 0
-            && plain.load(ordering: .relaxed) == 0 && groups.load(ordering: .relaxed) == 0
-    }
-
-    static func retire(_ node: NodeRef, _ retire: SubjectIndex.Retire) { retire(UnsafeMutableRawPointer(node)) }
-
-    static func visit(_ node: NodeRef, _ body: (SubscriptionRef) -> Void, _ descend: (NodeRef) -> Void) {
-        func each(_ address: UInt) {
-            guard let list = SubscriptionListRef(bitPattern: address) else { return }
-            for position in 0..<list.pointee.count.load(ordering: .relaxed) {
-                body(SubscriptionList.elements(list)[position])
-            }
-        }
-        each(node.pointee.plain.load(ordering: .relaxed))
-        var group = QueueGroupRef(bitPattern: node.pointee.groups.load(ordering: .relaxed))
-        while let current = group {
-            each(current.pointee.members.load(ordering: .relaxed))
-            group = QueueGroupRef(bitPattern: current.pointee.next.load(ordering: .relaxed))
-        }
-        for wildcard in [node.pointee.star.load(ordering: .relaxed), node.pointee.tail.load(ordering: .relaxed)] {
-            if let child = NodeRef(bitPattern: wildcard) { descend(child) }
-        }
-        ChildTable.forEach(node, descend)
-    }
-
-    static func freeTree(_ root: NodeRef) {
-        var pending = [root]
-        while let node = pending.popLast() {
-            visit(node, { _ in }) { pending.append($0) }
-            free(UnsafeMutableRawPointer(bitPattern: node.pointee.plain.load(ordering: .relaxed)))
-            var group = QueueGroupRef(bitPattern: node.pointee.groups.load(ordering: .relaxed))
-            while let current = group {
-                group = QueueGroupRef(bitPattern: current.pointee.next.load(ordering: .relaxed))
-                free(UnsafeMutableRawPointer(bitPattern: current.pointee.members.load(ordering: .relaxed)))
-                free(current)
-            }
-            free(UnsafeMutableRawPointer(bitPattern: node.pointee.children.load(ordering: .relaxed)))
-            free(node)
-        }
-    }
-}
-
-/// The literal children of a node: open addressing over node addresses, at most half full.
-///
-///     | mask | used | live | slots ... |      a slot: 0 empty, 1 removed, else a node
-private enum ChildTable {
-    private static let removed: UInt = 1
-    private static let headWords = 3
-    private typealias Words = UnsafeMutablePointer<Atomic<UInt>>
-
-    private static func table(_ node: NodeRef) -> Words? {
-        Words(bitPattern: node.pointee.children.load(ordering: .acquiring))
-    }
-
-    private static func make(capacity: Int) -> Words {
-        let words = headWords + capacity
-        guard let memory = malloc(words * MemoryLayout<Atomic<UInt>>.stride) else { fatalError("out of memory") }
-        let table = memory.bindMemory(to: Atomic<UInt>.self, capacity: words)
-        for index in 0..<words { (table + index).initialize(to: Atomic(0)) }
-        table[0].store(UInt(capacity - 1), ordering: .relaxed)
-        return table
-    }
-
-    @inline(__always)
-    static func find(_ node: NodeRef, _ token: UnsafePointer<UInt8>, _ count: Int, _ hash: UInt64) -> NodeRef? {
-        guard let table = table(node) else { return nil }
-        let mask = table[0].load(ordering: .relaxed)
-        var index = UInt(truncatingIfNeeded: hash) & mask
-        while true {
-            let word = table[headWords + Int(index)].load(ordering: .acquiring)
-            if word == 0 { return nil }
-            if word != removed, let child = NodeRef(bitPattern: word), child.pointee.hash == hash,
-                child.pointee.tokenCount == count, memcmp(Node.token(child).base, token, count) == 0
-            {
-                return child
-            }
-            index = (index &+ 1) & mask
-        }
-    }
-
-    static func insert(_ node: NodeRef, _ child: NodeRef, retire: SubjectIndex.Retire) {
-        var table: Words
-        if let current = Self.table(node) {
-            table = current
-            let mask = current[0].load(ordering: .relaxed)
-            if (current[1].load(ordering: .relaxed) + 1) * 2 > mask + 1 {
-                table = rebuild(node, current, retire: retire)
-            }
-        } else {
-            table = make(capacity: 4)
-            node.pointee.children.store(UInt(bitPattern: table), ordering: .releasing)
-        }
-        place(table, child)
-    }
-
-    private static func place(_ table: Words, _ child: NodeRef) {
-        let mask = table[0].load(ordering: .relaxed)
-        var index = UInt(truncatingIfNeeded: child.pointee.hash) & mask
-        while table[headWords + Int(index)].load(ordering: .relaxed) != 0 { index = (index &+ 1) & mask }
-        table[1].wrappingAdd(1, ordering: .relaxed)
-        table[2].wrappingAdd(1, ordering: .relaxed)
-        table[headWords + Int(index)].store(UInt(bitPattern: child), ordering: .releasing)
-    }
-
-    /// A table without removed slots, twice as large as what is live needs.
-    private static func rebuild(_ node: NodeRef, _ old: Words, retire: SubjectIndex.Retire) -> Words {
-        let live = Int(old[2].load(ordering: .relaxed))
-        var capacity = 4
-        while capacity < (live + 1) * 4 { capacity *= 2 }
-        let table = make(capacity: capacity)
-        for index in 0...Int(old[0].load(ordering: .relaxed)) {
-            let word = old[headWords + index].load(ordering: .relaxed)
-            if word != removed, let child = NodeRef(bitPattern: word) { place(table, child) }
-        }
-        node.pointee.children.store(UInt(bitPattern: table), ordering: .releasing)
-        retire(UnsafeMutableRawPointer(old))
-        return table
-    }
-
-    static func remove(_ node: NodeRef, _ child: NodeRef, retire: SubjectIndex.Retire) {
-        guard let table = table(node) else { return }
-        let mask = table[0].load(ordering: .relaxed)
-        var index = UInt(truncatingIfNeeded: child.pointee.hash) & mask
-        while true {
-            let word = table[headWords + Int(index)].load(ordering: .relaxed)
-            if word == 0 { return }
-            if word == UInt(bitPattern: child) { break }
-            index = (index &+ 1) & mask
-        }
-        let live = table[2].wrappingSubtract(1, ordering: .relaxed).newValue
-        if live == 0 {
-            node.pointee.children.store(0, ordering: .releasing)
-            retire(UnsafeMutableRawPointer(table))
-            return
-        }
-        table[headWords + Int(index)].store(removed, ordering: .releasing)
-        if live * 16 < mask + 1 { _ = rebuild(node, table, retire: retire) }
-    }
-
-    static func forEach(_ node: NodeRef, _ body: (NodeRef) -> Void) {
-        guard let table = table(node) else { return }
-        for index in 0...Int(table[0].load(ordering: .relaxed)) {
-            let word = table[headWords + index].load(ordering: .relaxed)
-            if word != removed, let child = NodeRef(bitPattern: word) { body(child) }
-        }
-    }
-}
-
-/// Subscriptions in one place. Appending writes behind what readers see, then shows it; removing makes a new list.
-///
-///     | count | capacity | subscription ... |
-private struct SubscriptionList: ~Copyable {
-    let count = Atomic<Int>(0)
-    let capacity: Int
-
-    private init(capacity: Int) { self.capacity = capacity }
-
-    static func elements(_ list: SubscriptionListRef) -> UnsafeMutablePointer<SubscriptionRef> {
-        (UnsafeMutableRawPointer(list) + MemoryLayout<SubscriptionList>.size)
-            .assumingMemoryBound(to: SubscriptionRef.self)
-    }
-
-    private static func make(capacity: Int) -> SubscriptionListRef {
-        let size = MemoryLayout<SubscriptionList>.size + capacity * MemoryLayout<SubscriptionRef>.stride
-        guard let memory = malloc(size) else { fatalError("out of memory") }
-        let list = memory.bindMemory(to: SubscriptionList.self, capacity: 1)
-        list.initialize(to: SubscriptionList(capacity: capacity))
-        return list
-    }
-
-    static func append(
-        _ place: borrowing Atomic<UInt>, _ subscription: SubscriptionRef, retire: SubjectIndex.Retire
-    ) {
-        guard let list = SubscriptionListRef(bitPattern: place.load(ordering: .relaxed)) else {
-            let made = make(capacity: 1)
-            elements(made)[0] = subscription
-            made.pointee.count.store(1, ordering: .relaxed)
-            place.store(UInt(bitPattern: made), ordering: .releasing)
-            return
-        }
-        let count = list.pointee.count.load(ordering: .relaxed)
-        if count < list.pointee.capacity {
-            elements(list)[count] = subscription
-            list.pointee.count.store(count + 1, ordering: .releasing)
-            return
-        }
-        let larger = make(capacity: count * 2)
-        memcpy(elements(larger), elements(list), count * MemoryLayout<SubscriptionRef>.stride)
-        elements(larger)[count] = subscription
-        larger.pointee.count.store(count + 1, ordering: .relaxed)
-        place.store(UInt(bitPattern: larger), ordering: .releasing)
-        retire(UnsafeMutableRawPointer(list))
-    }
-
-    /// Takes one subscription out, and with `sweeps` all that are closed; how many that were.
-    static func remove(
-        _ place: borrowing Atomic<UInt>, _ subscription: SubscriptionRef, sweeps: Bool, retire: SubjectIndex.Retire
-    ) -> Int {
-        guard let list = SubscriptionListRef(bitPattern: place.load(ordering: .relaxed)) else { return 0 }
-        let count = list.pointee.count.load(ordering: .relaxed)
-        let old = elements(list)
-        guard let position = (0..<count).first(where: { old[$0] == subscription }) else { return 0 }
-        if count == 1 {
-            subscription.pointee.isListed = false
-            place.store(0, ordering: .releasing)
-            retire(UnsafeMutableRawPointer(list))
-            return 1
-        }
-        let shorter = make(capacity: count)
-        let new = elements(shorter)
-        var kept = 0
-        if sweeps {
-            for index in 0..<count where !takeOut(old[index], subscription) {
-                new[kept] = old[index]
-                kept += 1
-            }
-        } else {
-            memcpy(new, old, position * MemoryLayout<SubscriptionRef>.stride)
-            memcpy(new + position, old + position + 1, (count - position - 1) * MemoryLayout<SubscriptionRef>.stride)
-            subscription.pointee.isListed = false
-            kept = count - 1
-        }
-        shorter.pointee.count.store(kept, ordering: .relaxed)
-        if kept == 0 {
-            place.store(0, ordering: .releasing)
-            free(shorter)
-        } else {
-            place.store(UInt(bitPattern: shorter), ordering: .releasing)
-        }
-        retire(UnsafeMutableRawPointer(list))
-        return count - kept
-    }
-
-    /// Makes a list in which `new` stands where `old` stood.
-    static func replace(
-        _ place: borrowing Atomic<UInt>, _ old: SubscriptionRef, with new: SubscriptionRef, retire: SubjectIndex.Retire
-    ) {
-        guard let list = SubscriptionListRef(bitPattern: place.load(ordering: .relaxed)) else { return }
-        let count = list.pointee.count.load(ordering: .relaxed)
-        guard let position = (0..<count).first(where: { elements(list)[$0] == old }) else { return }
-        let copy = make(capacity: count)
-        memcpy(elements(copy), elements(list), count * MemoryLayout<SubscriptionRef>.stride)
-        elements(copy)[position] = new
-        copy.pointee.count.store(count, ordering: .relaxed)
-        old.pointee.isListed = false
-        new.pointee.isListed = true
-        place.store(UInt(bitPattern: copy), ordering: .releasing)
-        retire(UnsafeMutableRawPointer(list))
-    }
-
-    private static func takeOut(_ candidate: SubscriptionRef, _ subscription: SubscriptionRef) -> Bool {
-        guard candidate == subscription || candidate.pointee.isClosed.load(ordering: .relaxed) else { return false }
-        candidate.pointee.isListed = false
-        return true
-    }
-}
-
-/// The queue subscriptions of one name on one subject.
-private struct QueueGroup: ~Copyable {
-    let members = Atomic<UInt>(0)
-    let next: Atomic<UInt>
-    let nameCount: Int
-
-    private init(nameCount: Int, next: UInt) {
-        self.nameCount = nameCount
-        self.next = Atomic(next)
-    }
-
-    static func make(_ name: ByteView, next: UInt) -> QueueGroupRef {
-        guard let memory = malloc(MemoryLayout<QueueGroup>.size + name.count) else { fatalError("out of memory") }
-        let group = memory.bindMemory(to: QueueGroup.self, capacity: 1)
-        group.initialize(to: QueueGroup(nameCount: name.count, next: next))
-        memcpy(memory + MemoryLayout<QueueGroup>.size, name.base, name.count)
-        return group
-    }
-
-    static func name(_ group: QueueGroupRef) -> ByteView {
-        ByteView(
-            UnsafePointer(
-                (UnsafeMutableRawPointer(group) + MemoryLayout<QueueGroup>.size).assumingMemoryBound(to: UInt8.self)),
-            group.pointee.nameCount)
     }
 }

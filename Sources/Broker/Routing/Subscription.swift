@@ -24,6 +24,8 @@ public struct Subscription: ~Copyable {
         static let filtered = Checks(rawValue: 4)
         /// Deliveries that carry a reply subject give the user leave to publish to it.
         static let tracksReplies = Checks(rawValue: 8)
+        /// The receiver is an endpoint inside the broker: the subscription has no channel.
+        static let endpoint = Checks(rawValue: 16)
     }
 
     // Never changed after the subscription is in the index.
@@ -33,13 +35,18 @@ public struct Subscription: ~Copyable {
     let queueCount: Int32
     let sidCount: Int32
     let checks: Checks
+    /// Where deliveries are counted: this subscription, or the first one of the same SUB where others have taken its place.
+    /// That one's memory stays until the last of them is freed.
+    let counter: SubscriptionRef
     /// For deliveries with checks; retained.
     let subscriber: Unmanaged<Subscriber>
+    /// Where messages go if `checks` has `endpoint`.
+    let endpoint: EndpointAddress
 
     /// It is in the index. The index's writer's only.
     var isListed = false
 
-    /// Messages delivered, on whichever loop.
+    /// Messages delivered, on whichever loop. Looked at through `counter`, like `maxMessages`.
     let delivered = Atomic<UInt64>(0)
     /// Deliver this many and vanish; 0 is no limit.
     let maxMessages = Atomic<UInt64>(0)
@@ -47,16 +54,37 @@ public struct Subscription: ~Copyable {
     package let isClosed = Atomic<Bool>(false)
 
     package static func make(
-        channel: ChannelRef, subscriber: Subscriber, checks: Checks, subject: ByteView, queue: ByteView, sid: ByteView
+        channel: ChannelRef, subscriber: Subscriber, checks: Checks, subject: ByteView, queue: ByteView, sid: ByteView,
+        replacing old: SubscriptionRef? = nil
+    ) -> SubscriptionRef {
+        make(
+            channel: channel, slot: channel.pointee.slot, subscriber: subscriber, checks: checks, endpoint: .none,
+            subject: subject, queue: queue, sid: sid, replacing: old)
+    }
+
+    /// A subscription of the broker's own. Whoever delivers looks at its checks first and never at its channel.
+    static func make(endpoint: EndpointAddress, subject: ByteView) -> SubscriptionRef {
+        make(
+            channel: nobody, slot: -1, subscriber: Subscriber.broker, checks: .endpoint, endpoint: endpoint, subject: subject,
+            queue: .empty, sid: .empty, replacing: nil)
+    }
+
+    /// An address that is no channel's, and is never followed.
+    private static var nobody: ChannelRef { ChannelRef(bitPattern: MemoryLayout<Channel>.alignment).unsafelyUnwrapped }
+
+    private static func make(
+        channel: ChannelRef, slot: Int32, subscriber: Subscriber, checks: Checks, endpoint: EndpointAddress,
+        subject: ByteView, queue: ByteView, sid: ByteView, replacing old: SubscriptionRef?
     ) -> SubscriptionRef {
         let size = MemoryLayout<Subscription>.size + subject.count + queue.count + sid.count + Encoder.slackBytes
         guard let memory = malloc(size) else { fatalError("out of memory") }
         let subscription = memory.bindMemory(to: Subscription.self, capacity: 1)
         subscription.initialize(
             to: Subscription(
-                channel: channel, slot: channel.pointee.slot, subjectCount: Int32(subject.count),
+                channel: channel, slot: slot, subjectCount: Int32(subject.count),
                 queueCount: Int32(queue.count), sidCount: Int32(sid.count), checks: checks,
-                subscriber: Unmanaged.passRetained(subscriber)))
+                counter: old?.pointee.counter ?? subscription, subscriber: Unmanaged.passRetained(subscriber),
+                endpoint: endpoint))
         var tail = Encoder(text(subscription))
         tail.put(subject)
         tail.put(queue)
@@ -64,7 +92,14 @@ public struct Subscription: ~Copyable {
         return subscription
     }
 
-    package static func free(_ subscription: SubscriptionRef) {
+    /// - Parameter isReplaced: another one counts where this one does.
+    package static func free(_ subscription: SubscriptionRef, isReplaced: Bool = false) {
+        let counter = subscription.pointee.counter
+        if counter != subscription { destroy(subscription) }
+        if !isReplaced { destroy(counter) }
+    }
+
+    private static func destroy(_ subscription: SubscriptionRef) {
         subscription.pointee.subscriber.release()
         subscription.deinitialize(count: 1)
         Glibc.free(subscription)
@@ -72,7 +107,7 @@ public struct Subscription: ~Copyable {
 
     private init(
         channel: ChannelRef, slot: Int32, subjectCount: Int32, queueCount: Int32, sidCount: Int32, checks: Checks,
-        subscriber: Unmanaged<Subscriber>
+        counter: SubscriptionRef, subscriber: Unmanaged<Subscriber>, endpoint: EndpointAddress
     ) {
         self.channel = channel
         self.slot = slot
@@ -80,7 +115,9 @@ public struct Subscription: ~Copyable {
         self.queueCount = queueCount
         self.sidCount = sidCount
         self.checks = checks
+        self.counter = counter
         self.subscriber = subscriber
+        self.endpoint = endpoint
     }
 
     @inline(__always)

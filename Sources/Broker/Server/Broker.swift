@@ -9,7 +9,11 @@ import Wire
 public final class Broker: Sendable {
     let log: Logger
     let group: LoopGroup
-    let workers = WorkerPool(threadsMax: 2, jobsMax: 10_000)
+    static let workersMax = 2
+    let workers = WorkerPool(threadsMax: workersMax, jobsMax: 10_000)
+    let backlog: EndpointBacklog
+    /// nil where streams are off.
+    let jetStream: JetStream?
     /// Random per process, so that nobody can choose subjects or sids that collide.
     let hashSeed = UInt64.random(in: 0...UInt64.max)
     let serverID: String
@@ -39,11 +43,11 @@ public final class Broker: Sendable {
     public init(_ configuration: LoadedConfiguration, log: Logger) throws {
         self.log = log
         let options = configuration.options
-        // More than any system has descriptors for.
-        let connections = min(max(0, options.maxConnections), 1 << 24)
-        let descriptors = Broker.raiseDescriptorLimit(for: connections)
+        let descriptors = Broker.raiseDescriptorLimit(for: options.maxConnections)
         let loops = max(1, options.loops ?? sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-        group = try LoopGroup(count: loops, slotsMax: min(descriptors, connections + 1_024))
+        group = try LoopGroup(count: loops, slotsMax: descriptors)
+        backlog = EndpointBacklog(loops: loops)
+        jetStream = options.jetStream.isEnabled ? try JetStream(options.jetStream) : nil
         guard let key = NKey.random(.server) else {
             throw BrokerFailure("the system has no random numbers: cannot make a server id")
         }
@@ -57,16 +61,22 @@ public final class Broker: Sendable {
     }
 
     /// Every connection needs a descriptor; the default limit of many systems is 1,024.
+    ///
+    /// - Returns: how many descriptors there can be at most, should a reload ask for more connections later.
+    @discardableResult
     private static func raiseDescriptorLimit(for connections: Int) -> Int {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1_024 }
-        let wanted = rlim_t(connections + 1_024)
+        let wanted = rlim_t(min(max(0, connections), descriptorsMax) + 1_024)
         if limit.rlim_cur < wanted {
             limit.rlim_cur = min(wanted, limit.rlim_max)
             _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         }
-        return Int(clamping: limit.rlim_cur)
+        return min(Int(clamping: max(limit.rlim_cur, limit.rlim_max)), descriptorsMax)
     }
+
+    /// Where the system sets no limit. Each loop reserves address space for as many channels, and uses it for those it has.
+    private static let descriptorsMax = 1 << 20
 
     // MARK: Settings
 
@@ -89,7 +99,7 @@ public final class Broker: Sendable {
         state.withLock { state in
             func account(_ name: String) -> Account {
                 if let known = state.accounts[name] { return known }
-                let made = Account(name: name, hashSeed: hashSeed)
+                let made = Account(name: name, number: state.accounts.count, hashSeed: hashSeed)
                 state.accounts[name] = made
                 return made
             }
@@ -101,8 +111,14 @@ public final class Broker: Sendable {
                 account.maxSubscriptions.store(-1, ordering: .relaxed)
                 account.maxPayloadBytes.store(-1, ordering: .relaxed)
             }
+            if let jetStream, options.accounts.isEmpty {
+                _ = jetStream.enable(account(Account.defaultName), AccountJetStreamOptions(), loops: group.count)
+            }
             for configured in options.accounts {
                 let account = account(configured.name)
+                if let jetStream, let limits = configured.jetStream {
+                    _ = jetStream.enable(account, limits, loops: group.count)
+                }
                 account.maxConnections.store(configured.maxConnections, ordering: .relaxed)
                 account.maxSubscriptions.store(configured.maxSubscriptions, ordering: .relaxed)
                 account.maxPayloadBytes.store(configured.maxPayloadBytes, ordering: .relaxed)
@@ -123,7 +139,7 @@ public final class Broker: Sendable {
                 serverID: serverID, serverName: serverName, host: known.host,
                 port: known.port, headers: !options.noHeaderSupport,
                 maxPayloadBytes: options.maxPayloadBytes, authRequired: authenticator.authRequired,
-                lameDuck: isLameDuck),
+                lameDuck: isLameDuck, jetStream: jetStream != nil, domain: options.jetStream.domain),
             authenticator: authenticator)
     }
 
@@ -158,8 +174,16 @@ public final class Broker: Sendable {
         logStart()
         let options = self.options
         let authenticator = Authenticator(options)
+        let recovered = try jetStream?.recover(loops: group.count, log: log) ?? []
         try group.run(limits: Broker.loopLimits(options)) { loop in
-            loop.context = Router(loop: loop, broker: self, settings: self.loopSettings(options, authenticator))
+            let router = Router(loop: loop, broker: self, settings: self.loopSettings(options, authenticator))
+            loop.context = router
+            if let jetStream = self.jetStream {
+                let streams = JetStreamLoop(jetStream, router: router)
+                router.streams = streams
+                for (entry, account, opened) in recovered[loop.index].take() ?? [] { streams.open(opened, entry, account) }
+                if loop.index == 0 { streams.subscribeToAPI() }
+            }
             if loop.index == 0 { try Daemon(broker: self, loop: loop, signals: signals).start() }
         }
         log.info("Server Exiting..")
@@ -228,6 +252,7 @@ public final class Broker: Sendable {
             state.loadedWallNs = Clock.wallNs()
         }
         openAccounts(loaded.options)
+        Broker.raiseDescriptorLimit(for: loaded.options.maxConnections)
         log.apply(loaded.options.log)
         let settings = loopSettings(loaded.options, authenticator)
         let limits = Broker.loopLimits(loaded.options)
@@ -239,6 +264,7 @@ public final class Broker: Sendable {
             }
         }
         everyLoop { router in
+            if router.loop.index == 0 { router.streams?.subscribeToAPI() }
             router.loop.limits = limits
             router.apply(settings)
             for connection in Array(router.connections.values) {
@@ -271,6 +297,20 @@ public final class Broker: Sendable {
 
     func stop() {
         guard stopping.compareExchange(expected: false, desired: true, ordering: .relaxed).exchanged else { return }
-        group.stop()
+        guard jetStream != nil else { return group.stop() }
+        let group = self.group
+        closeStreams { group.stop() }
+    }
+
+    /// A disk that does not answer must not keep the process from ending.
+    private static let closeMsMax = 10_000
+
+    private func closeStreams(_ done: @escaping @Sendable () -> Void) {
+        let collector = Collector<Bool>(group.count) { _ in done() }
+        everyLoop { router in
+            guard let streams = router.streams else { return collector.add(true) }
+            streams.shutDown { collector.add(true) }
+            if router.loop.index == 0 { router.loop.schedule(afterMs: Broker.closeMsMax) { done() } }
+        }
     }
 }

@@ -41,7 +41,7 @@ extension ClientSnapshot.Interest {
         self.init(
             subject: Subscription.subject(subscription).string, queue: Subscription.queue(subscription).string,
             sid: Subscription.sid(subscription).string,
-            delivered: subscription.pointee.delivered.load(ordering: .relaxed),
-            max: subscription.pointee.maxMessages.load(ordering: .relaxed))
+            delivered: subscription.pointee.counter.pointee.delivered.load(ordering: .relaxed),
+            max: subscription.pointee.counter.pointee.maxMessages.load(ordering: .relaxed))
     }
 }

@@ -38,7 +38,7 @@ enum ClosedReason: Sendable, Equatable {
         case .slowConsumerWriteDeadline: "Slow Consumer (Write Deadline)"
         case .writeError: "Write Error"
         case .readError: "Read Error"
-        case .parseError, .parseErrorAnswered: "Parse Error"
+        case .parseError, .parseErrorAnswered: "Protocol Violation"
         case .staleConnection: "Stale Connection"
         case .badClientProtocolVersion: "Bad Client Protocol Version"
         case .maximumConnectionsExceeded: "Maximum Connections Exceeded"

@@ -18,6 +18,8 @@ struct ServerInfo: Sendable {
     var maxPayloadBytes: Int
     var authRequired: Bool
     var lameDuck = false
+    var jetStream = false
+    var domain: String?
 
     struct Recipient {
         var clientID: UInt64
@@ -42,9 +44,11 @@ struct ServerInfo: Sendable {
         json.member("headers", headers)
         if authRequired { json.member("auth_required", true) }
         json.member("max_payload", maxPayloadBytes)
+        if jetStream { json.member("jetstream", true) }
         json.member("client_id", recipient.clientID)
         json.member("client_ip", recipient.clientIP)
         if let nonce = recipient.nonce { json.member("nonce", nonce) }
+        if let domain { json.member("domain", domain) }
         if lameDuck { json.member("ldm", true) }
         if let account = recipient.remoteAccount {
             json.member("connect_info", true)

@@ -10,6 +10,9 @@ public final class Subscriber: Sendable {
     let hasLeft = Atomic<Bool>(false)
     private let authorization: Mutex<Authorization?>
 
+    /// Stands for the broker's own endpoints.
+    static let broker = Subscriber(clientID: 0)
+
     package init(clientID: UInt64) {
         self.clientID = clientID
         authorization = Mutex(nil)

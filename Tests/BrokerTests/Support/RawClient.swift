@@ -26,8 +26,10 @@ final class RawClient: @unchecked Sendable {
 
     /// Connects and reads INFO.
     ///
-    /// - Parameter receiveBytes: a small receive buffer makes a slow reader of the client.
-    init(port: Int, receiveBytes: Int32? = nil) throws {
+    /// - Parameters:
+    ///   - receiveBytes: a small receive buffer makes a slow reader of the client.
+    ///   - readsInfo: false where the broker is not to answer yet; the test calls `readInfo` later.
+    init(port: Int, receiveBytes: Int32? = nil, readsInfo: Bool = true) throws {
         fd = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         guard fd >= 0 else { throw TestFailure("socket: \(errno)") }
         if var receiveBytes {
@@ -45,6 +47,11 @@ final class RawClient: @unchecked Sendable {
             }
         }
         guard result == 0 else { throw TestFailure("connect: \(errno)") }
+        if readsInfo { try readInfo() }
+    }
+
+    /// Reads the broker's first line.
+    func readInfo() throws {
         info = try next().line
         guard let range = info.split(separator: "\"client_id\":").last, info.hasPrefix("INFO ") else {
             throw TestFailure("no INFO but \(info)")

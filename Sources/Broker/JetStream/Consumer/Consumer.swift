@@ -5,17 +5,165 @@ import Wire
 
 /// Owned by its stream's loop. Takes what happens (requests, acks, time) and lets the host send what follows.
 ///
-/// A consumer never sends anything outside `turnEnded`, `advance` and the handling of one request or ack.
+/// A consumer never delivers anything outside `turnEnded` and `advance`. What it decides lies in extensions, by subject:
+/// ConsumerDispatch chooses and sends messages, ConsumerAcks takes acks, ConsumerPull pull requests, ConsumerPush interest
+/// and flow control, ConsumerClock deadlines, ConsumerChanges updates and deletion, ConsumerJournaling records.
 final class Consumer {
     unowned let stream: any ConsumerStream
     let name: String
     let createdNs: Int64
-    private(set) var config: ConsumerConfig
+    let streamName: String
+    var config: ConsumerConfig
+    var settings: ConsumerSettings
+    var filter: SubjectFilter
 
+    // MARK: What survives a restart
+
+    var state: ConsumerState
+    /// Its number in the journal; nil where it keeps nothing.
+    var journalID: ConsumerID?
+
+    // MARK: Reading
+
+    /// Where the search for the next message begins. While `state.lastPerSubject` holds anything that comes first.
+    var nextSequence: UInt64
+    /// Messages that match, are visible and were not delivered yet.
+    var numPending: UInt64 = 0
+    /// `numPending` knows of everything up to here.
+    var countedSequence: UInt64 = 0
+    /// The end of what may be delivered.
+    var visibleSequence: UInt64 = 0
+    /// The log is fetching what comes next.
+    var isReading = false
+
+    // MARK: Turn
+
+    /// Something has happened that `turnEnded` has to look at.
+    var isTouched = true
+    /// The budget of a turn ended before the messages did.
+    var hasMore = false
+    var isStopped = false
+    var record = TurnRecord()
+    var ackReplies = AckReplies()
+    /// Terminations of messages that the stream removed: told at the end of the turn, not from within the log.
+    var removals: [Removal] = []
+    /// An interest or workqueue stream wants to know what is done.
+    var keepsInterest = false
+    var lastDeliveredNs: Int64?
+    var lastAckedNs: Int64?
+
+    // MARK: Pull
+
+    var requests = WaitingRequests()
+    var lastRequestNs: UInt64 = 0
+    var pin = PinnedClient()
+
+    // MARK: Push
+
+    /// Where a push consumer delivers.
+    var target: DeliveryTarget?
+    /// Somebody listens at `target`.
+    var isActive = false
+    var flow: FlowControl?
+    var limiter: RateLimiter?
+    var replay: OriginalReplay?
+    var heartbeatDueNs: UInt64 = .max
+
+    // MARK: Idle and paused
+
+    /// Idle for so long, it is deleted; 0 is never. With the jitter that JetStream adds for pull consumers.
+    var inactiveThresholdNs: UInt64 = 0
+    var inactiveDueNs: UInt64 = .max
+    var pauseEndsNs: UInt64 = .max
+
+    // MARK: Scratch
+
+    let ackSubjects: AckSubjectWriter
+    var scratch = HeaderScratch()
+    var expiredSlots: [PendingTable.Slot] = []
+
+    /// A new consumer. `config` has its defaults and is valid; the consumer starts where its deliver policy says.
     init(name: String, config: ConsumerConfig, createdNs: Int64, stream: any ConsumerStream) {
         self.name = name
         self.config = config
         self.createdNs = createdNs
         self.stream = stream
+        streamName = stream.config.name
+        settings = ConsumerSettings(config)
+        let filter = SubjectFilter(config.filters, stream.log.subjects)
+        self.filter = filter
+        let start = ConsumerStart(config, stream: stream.config, log: stream.log, filter: filter)
+        state = ConsumerState(startsAt: start.sequence)
+        state.lastPerSubject = start.lastPerSubject
+        nextSequence = start.sequence
+        ackSubjects = AckSubjectWriter(stream: streamName, consumer: name)
+        begin()
     }
+
+    /// A consumer that a restart has found.
+    ///
+    /// - Parameter id: its number in the journal that told of it.
+    init(
+        recovered: consuming RecoveredConsumerState, config: ConsumerConfig, id: ConsumerID, stream: any ConsumerStream
+    ) {
+        name = recovered.name
+        createdNs = recovered.createdNs
+        self.config = config
+        self.stream = stream
+        streamName = stream.config.name
+        settings = ConsumerSettings(config)
+        filter = SubjectFilter(config.filters, stream.log.subjects)
+        journalID = id
+        ackSubjects = AckSubjectWriter(stream: streamName, consumer: recovered.name)
+        nextSequence = 1
+        state = recovered.state
+        let settings = settings
+        state.setClocks(now: stream.host.now) { settings.ackWait(deliveries: $0) }
+        agreeWithLog()
+        begin()
+    }
+
+    /// What both ways of coming into being share.
+    private func begin() {
+        let now = stream.host.now
+        visibleSequence = stream.visibleSequence
+        keepsInterest = stream.config.retention != .limits
+        countPending()
+        setInactiveThreshold()
+        setPause(now)
+        if config.replayPolicy == .original { replay = OriginalReplay(endsAt: stream.log.state.lastSequence) }
+        lastRequestNs = now.monotonicNs
+        if settings.isPull { armInactivity(now) } else { beginPush(now) }
+    }
+
+    /// Drops what a stream that was cut or emptied in the meantime no longer has.
+    private func agreeWithLog() {
+        let log = stream.log, last = log.state.lastSequence
+        var slot = state.pending.first
+        while slot != PendingTable.none {
+            let sequence = state.pending[slot].sequence, following = state.pending.next(slot)
+            if sequence > last || !log.contains(sequence) { state.finish(slot) }
+            slot = following
+        }
+        for sequence in Array(state.exhausted.keys) where sequence > last || !log.contains(sequence) {
+            state.exhausted[sequence] = nil
+        }
+        if state.delivered.stream > last {
+            state.delivered.stream = last
+            state.ackFloor.stream = min(state.ackFloor.stream, last)
+        }
+        nextSequence =
+            state.lastPerSubject.isEmpty
+            ? max(state.delivered.stream + 1, log.state.firstSequence) : state.lastPerSubject.first
+    }
+
+    /// Whether the stream has to call `turnEnded` this turn; cheap, so that a thousand consumers may be asked.
+    var needsTurn: Bool { isTouched }
+}
+
+/// A message that the stream removed while it waited for an ack.
+struct Removal {
+    var sequence: UInt64
+    var delivery: UInt64
+    var deliveries: UInt32
 }

@@ -19,4 +19,8 @@ protocol ConsumerStream: AnyObject {
     func afterJournalCommit(_ action: @escaping () -> Void)
     /// The consumer has been inactive for its threshold and wants to be deleted, as by an API request. Called at the end of its turn.
     func consumerExpired(_ consumer: Consumer)
+    /// The stream has one consumer more: it is told of messages from now on.
+    func consumerAdded(_ consumer: Consumer)
+    /// A consumer has been deleted. An interest stream may remove what only it waited for.
+    func consumerRemoved(_ consumer: Consumer)
 }

@@ -4,16 +4,257 @@ import Store
 import Wire
 
 /// Owned by one loop. The runtime passes in publishes, requests, finished commits and time; effects go through the host.
-final class Stream {
-    private(set) var config: StreamConfig
+///
+/// A publish is checked (`Stream+Publish`), stored within the limits (`Stream+Store`), and acknowledged when the commit that
+/// holds it has finished (`Stream+Commit`). Every turn in which anything happened to the stream ends with `turnEnded`.
+final class Stream: ConsumerStream {
+    var config: StreamConfig
+    /// When the stream was made.
+    let createdNs: Int64
     let host: any StreamHost
     let log: any MessageLog
     let journal: (any ConsumerJournal)?
+    let commits: any CommitRunner
+    let settings: StreamSettings
+    /// What the configuration asks of a publish beyond storing it.
+    var rules: StreamRules
+    /// Has a consumer that was inactive for too long deleted, as by an API request.
+    var onConsumerExpired: ((Consumer) -> Void)?
+    /// Has a consumer reached from outside, and no longer.
+    var onConsumerAdded: ((Consumer) -> Void)?
+    var onConsumerRemoved: ((Consumer) -> Void)?
+    /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
+    var roomForBytes: ((Int) -> APIError?)?
 
-    init(config: StreamConfig, log: any MessageLog, journal: (any ConsumerJournal)?, host: any StreamHost) {
+    // MARK: What is decided but not durable
+
+    var visibleSequence: UInt64
+    /// Set when a write or a sync has failed: nothing more is stored until a restart.
+    var failure: StoreError?
+    var releases = ReleaseQueue()
+    /// Answers that wait for a commit of the log or the journal, by ticket.
+    var logWaits = CommitWaits()
+    var journalWaits = CommitWaits()
+    /// What waits for a message to come from the disk.
+    var loadWaits: [() -> Void] = []
+    var isReleasing = false
+    var isLogCommitting = false
+    var isJournalCommitting = false
+    /// With an interval between syncs: when the next one is due, if something is written and not synced.
+    var syncDueNs: UInt64?
+    let ackPrefix: ScratchBytes
+    let name: ScratchBytes
+
+    // MARK: What a publish is checked against
+
+    /// Of the last message, to give the next one a later time and to check Nats-Expected-Last-Msg-Id.
+    var lastTimeNs: Int64
+    let lastMessageID = ScratchBytes()
+    var duplicates: DuplicateWindow
+    var subjectTransform: SubjectTransform?
+    var republishTransform: SubjectTransform?
+    /// Changed subjects, headers and bodies of the publish that is being handled.
+    var edits = RecordQueue()
+    var transformed: [UInt8] = []
+    /// For bytes that are passed on at once.
+    let scratch = ScratchBytes()
+    /// Publishes that wait for something to come from the disk, and all behind them.
+    var held: [HeldPublish] = []
+
+    // MARK: Batches
+
+    /// What the earlier messages of a batch will have changed, while it is committed.
+    var staging: BatchStaging?
+    var atomicBatches = AtomicBatches()
+    var fastBatches: [[UInt8]: FastBatch] = [:]
+
+    // MARK: What time brings
+
+    /// Messages with a time to live of their own.
+    var expiries = ExpiryQueue()
+    var expiriesKept = 0
+    /// Messages that max_age does not concern.
+    var neverExpiring: Set<UInt64> = []
+    /// Delete markers: nothing takes their place when they go.
+    var markers: Set<UInt64> = []
+    var lastExpiryNs: Int64 = 0
+    /// Schedules, with the time at which each fires next.
+    var schedules: [UInt64: Int64] = [:]
+    var scheduleQueue = ExpiryQueue()
+    var lastFiringNs: Int64 = 0
+    /// Messages that have to be read after a restart.
+    var recovering: [UInt64] = []
+
+    // MARK: Consumers
+
+    private(set) var consumers: [String: any StreamConsumer] = [:]
+    /// The same ones, to walk over.
+    private(set) var consumerList: [any StreamConsumer] = []
+    /// Lets every message through.
+    let everything: SubjectFilter
+
+    init(
+        config: StreamConfig, createdNs: Int64, log: any MessageLog, journal: (any ConsumerJournal)?, host: any StreamHost,
+        commits: any CommitRunner, settings: StreamSettings
+    ) {
         self.config = config
+        self.createdNs = createdNs
         self.log = log
         self.journal = journal
         self.host = host
+        self.commits = commits
+        self.settings = settings
+        rules = StreamRules(config)
+        everything = SubjectFilter([], log.subjects)
+        visibleSequence = log.durableSequence
+        lastTimeNs = log.state.lastTimeNs
+        duplicates = DuplicateWindow(seed: host.random())
+        name = ScratchBytes(Array(config.name.utf8))
+        ackPrefix = ScratchBytes(PubAck.prefix(stream: config.name, domain: settings.domain))
+        log.onRemoved = { [unowned self] sequence, subject, bytes in messageRemoved(sequence, subject, bytes) }
+        log.onLoaded = { [unowned self] in messagesLoaded() }
+        setTransforms()
+        if config.firstSequence > 1 && log.state.lastSequence == 0 { setFirstSequence() }
+        recover()
+    }
+
+    // MARK: Consumers
+
+    /// Registers a consumer under its name; it sees messages from the end of this turn on.
+    func add(_ consumer: any StreamConsumer) {
+        consumers[consumer.name] = consumer
+        consumerList = consumers.values.sorted { $0.name < $1.name }
+    }
+
+    func remove(_ consumer: any StreamConsumer) {
+        guard consumers[consumer.name] === consumer else { return }
+        consumers[consumer.name] = nil
+        consumerList.removeAll { $0 === consumer }
+        consumerHasGone()
+    }
+
+    func consumerExpired(_ consumer: Consumer) { onConsumerExpired?(consumer) }
+
+    private func messageRemoved(_ sequence: UInt64, _ subject: SubjectID, _ bytes: Int) {
+        if !neverExpiring.isEmpty { neverExpiring.remove(sequence) }
+        if !markers.isEmpty { markers.remove(sequence) }
+        if !schedules.isEmpty { schedules[sequence] = nil }
+        for consumer in consumerList { consumer.messageRemoved(sequence, subject) }
+    }
+
+    // MARK: Turns
+
+    /// Ends a turn: consumers send what they have for their clients, and what has changed is committed.
+    func turnEnded() {
+        settle()
+        for consumer in consumerList { consumer.turnEnded() }
+        commit()
+        settle()
+    }
+
+    /// When `advance` is worth calling, on the monotonic clock.
+    var nextDeadlineNs: UInt64? {
+        var next = syncDueNs
+        func consider(_ deadlineNs: UInt64?) {
+            guard let deadlineNs else { return }
+            next = min(next ?? deadlineNs, deadlineNs)
+        }
+        consider(expiryDeadlineNs)
+        consider(scheduleDeadlineNs)
+        consider(atomicBatches.nextDeadlineNs)
+        consider(fastBatchDeadlineNs)
+        for consumer in consumerList { consider(consumer.nextDeadlineNs) }
+        return next
+    }
+
+    /// Does what the time asks for. The turn ends with `turnEnded` as any other.
+    func advance() {
+        expire()
+        fireSchedules()
+        abandonIdleBatches()
+        forgetIdleFastBatches()
+        for consumer in consumerList { consumer.advance() }
+    }
+
+    /// The monotonic clock's reading at a wall time.
+    func monotonicNs(atWallNs wallNs: Int64) -> UInt64 {
+        let now = host.now
+        let (left, overflow) = wallNs.subtractingReportingOverflow(now.wallNs)
+        if overflow { return wallNs > now.wallNs ? UInt64.max : now.monotonicNs }
+        return left <= 0 ? now.monotonicNs : now.monotonicNs &+ UInt64(left)
+    }
+
+    /// The time of the next message: now, but later than that of every one before it.
+    func nextTimeNs() -> Int64 {
+        lastTimeNs = max(host.now.wallNs, lastTimeNs &+ 1)
+        return lastTimeNs
+    }
+}
+
+@available(*, unavailable)
+extension Stream: Sendable {}
+
+/// What a stream asks of its consumers.
+protocol StreamConsumer: AnyObject {
+    var name: String { get }
+    /// `visibleSequence` has moved on.
+    func messagesVisible()
+    /// A message has left the stream, whatever removed it.
+    func messageRemoved(_ sequence: UInt64, _ subject: SubjectID)
+    func turnEnded()
+    var nextDeadlineNs: UInt64? { get }
+    func advance()
+    /// Whether its filters let a subject through.
+    func isInterested(in subject: ByteView) -> Bool
+    /// Whether it has yet to deliver a message that is there, or to get an ack for it.
+    func isWaiting(for sequence: UInt64) -> Bool
+}
+
+/// What a stream is told by its server, not by its configuration.
+struct StreamSettings: Sendable {
+    /// Empty without one.
+    var domain = ""
+    var serverName = ""
+    var syncPolicy = SyncPolicy.always
+    /// The largest message a client may publish.
+    var payloadBytesMax = 1 << 20
+    /// JetStream's limits for batches, as nats-server has them by default.
+    var atomicBatchesMax = 50
+    var atomicBatchMessagesMax = 1000
+    /// Ours: what one batch may hold in memory.
+    var atomicBatchBytesMax = 64 << 20
+    var atomicBatchTimeoutNs: UInt64 = 10_000_000_000
+    var fastBatchesMax = 1000
+    var fastBatchTimeoutNs: UInt64 = 10_000_000_000
+}
+
+/// What a stream's configuration asks of each publish. A stream without any takes the short way.
+struct StreamRules: OptionSet, Sendable {
+    let rawValue: UInt16
+    init(rawValue: UInt16) { self.rawValue = rawValue }
+    static let sealed = StreamRules(rawValue: 1)
+    static let transform = StreamRules(rawValue: 2)
+    static let republish = StreamRules(rawValue: 4)
+    static let counter = StreamRules(rawValue: 8)
+    /// max_msgs, max_bytes or max_msgs_per_subject.
+    static let limits = StreamRules(rawValue: 16)
+    static let discardNew = StreamRules(rawValue: 32)
+    static let interest = StreamRules(rawValue: 64)
+    static let fastBatches = StreamRules(rawValue: 128)
+    /// Publishes have to wait: the stream is still reading what it has to know of its messages.
+    static let holding = StreamRules(rawValue: 256)
+    /// A write has failed.
+    static let failed = StreamRules(rawValue: 512)
+
+    init(_ config: StreamConfig) {
+        self = []
+        if config.sealed { insert(.sealed) }
+        if config.subjectTransform != nil { insert(.transform) }
+        if config.republish != nil { insert(.republish) }
+        if config.allowMessageCounter { insert(.counter) }
+        if config.maxMessages > 0 || config.maxBytes > 0 || config.maxMessagesPerSubject > 0 { insert(.limits) }
+        if config.discard == .new { insert(.discardNew) }
+        if config.retention == .interest { insert(.interest) }
+        if config.allowBatchPublish { insert(.fastBatches) }
     }
 }

@@ -1,0 +1,101 @@
+// What a consumer knows of the stream in front of it: which messages it may still deliver, and how many.
+
+import Store
+import Wire
+
+extension Consumer {
+    /// More of the stream is durable, or a read has finished.
+    func messagesVisible() {
+        isReading = false
+        visibleSequence = stream.visibleSequence
+        if visibleSequence > countedSequence {
+            let from = max(countedSequence &+ 1, firstBehindLastPerSubject)
+            if from <= visibleSequence { numPending += stream.log.count(from: from, upTo: visibleSequence, filter) }
+            countedSequence = visibleSequence
+        }
+        isTouched = true
+    }
+
+    /// Counts from the beginning.
+    func countPending() {
+        countedSequence = visibleSequence
+        numPending = UInt64(state.lastPerSubject.count)
+        let from = firstBehindLastPerSubject
+        if from <= visibleSequence { numPending += stream.log.count(from: from, upTo: visibleSequence, filter) }
+    }
+
+    /// Where the messages begin that are delivered one after the other.
+    private var firstBehindLastPerSubject: UInt64 {
+        state.lastPerSubject.isEmpty ? nextSequence : state.lastPerSubject.end &+ 1
+    }
+
+    /// A message has left the stream, whatever removed it.
+    func messageRemoved(_ sequence: UInt64, _ subject: SubjectID) {
+        guard !isStopped else { return }
+        let isAhead: Bool
+        if state.lastPerSubject.isEmpty {
+            isAhead = sequence >= nextSequence
+        } else if sequence <= state.lastPerSubject.end {
+            isAhead = state.lastPerSubject.contains(sequence)
+        } else {
+            isAhead = true
+        }
+        if isAhead {
+            if sequence <= countedSequence || sequence <= state.lastPerSubject.end, filter.matches(subject), numPending > 0 {
+                numPending -= 1
+            }
+            return
+        }
+        let slot = state.pending.find(sequence)
+        guard slot != PendingTable.none else { return forget(sequence) }
+        let entry = state.pending[slot]
+        removals.append(Removal(sequence: sequence, delivery: entry.delivery, deliveries: entry.deliveries))
+        finish(slot)
+        isTouched = true
+    }
+
+    /// Whether an interest or workqueue stream has to keep a message for this consumer.
+    func isWaiting(for sequence: UInt64) -> Bool {
+        if state.pending.contains(sequence) || state.exhausted[sequence] != nil { return true }
+        guard !wasDelivered(sequence) else { return false }
+        // The last of each subject is all that is wanted of what was there at first.
+        if !state.lastPerSubject.isEmpty && sequence <= state.lastPerSubject.end { return true }
+        if filter.isEverything { return true }
+        return stream.log.subject(of: sequence).map { filter.matches($0) } ?? false
+    }
+
+    /// Whether its filters let a subject through.
+    func isInterested(in subject: ByteView) -> Bool { filter.matches(subject) }
+
+    /// As in CONSUMER.INFO.
+    func info() -> ConsumerInfo {
+        let now = stream.host.now
+        var info = ConsumerInfo(stream: streamName, name: name, createdNs: createdNs, timestampNs: now.wallNs)
+        info.config = config
+        info.delivered = SequencePair(
+            consumer: state.delivered.consumer, stream: state.delivered.stream, lastActiveNs: lastDeliveredNs)
+        info.ackFloor = SequencePair(
+            consumer: state.ackFloor.consumer, stream: state.ackFloor.stream, lastActiveNs: lastAckedNs)
+        info.ackPending = state.pending.count
+        // With max_deliver 1 nothing is ever redelivered, so nothing counts as such.
+        info.redelivered = config.maxDeliver == 1 ? 0 : state.redelivered
+        info.pending = numPending
+        info.pushBound = !settings.isPull && isActive
+        if settings.isPull {
+            dropRequestsWithoutInterest()
+            info.waiting = requests.count
+        }
+        if let until = config.pauseUntilNs, until > now.wallNs {
+            info.paused = true
+            info.pauseRemainingNs = until - now.wallNs
+        }
+        if let group = config.priorityGroups.first {
+            info.priorityGroups = [
+                pin.id.isEmpty
+                    ? PriorityGroupState(group: group)
+                    : PriorityGroupState(group: group, pinnedClientID: pin.id, pinnedNs: pin.sinceNs)
+            ]
+        }
+        return info
+    }
+}

@@ -1,0 +1,142 @@
+// Where a stream is on disk: its definition, its log and its consumers' journal, opened and deleted off the loops.
+
+import Reactor
+import Store
+import Wire
+
+/// What the definition file says of a stream.
+struct StreamDefinition: Sendable, Equatable {
+    var config: StreamConfig
+    /// Nanoseconds since 1970.
+    var createdNs: Int64
+
+    func encoded() -> [UInt8] {
+        var json = JSONWriter()
+        json.beginObject()
+        json.member("created", createdNs)
+        json.name("config")
+        config.write(to: &json)
+        json.endObject()
+        return json.take()
+    }
+
+    init(config: StreamConfig, createdNs: Int64) {
+        self.config = config
+        self.createdNs = createdNs
+    }
+
+    /// nil where the bytes are no definition.
+    init?(_ bytes: [UInt8]) {
+        let parsed = bytes.withUnsafeBytes { try? JSONValue.parse(ByteView($0)) }
+        guard let createdNs = parsed?["created"]?.int64, let config = parsed?["config"]?.serialized() else { return nil }
+        let decoded = config.withUnsafeBytes { try? RequestBody.decode(ByteView($0), as: StreamConfigRequest.self, isStrict: false) }
+        guard let decoded else { return nil }
+        self.config = decoded.config
+        self.createdNs = createdNs
+    }
+}
+
+/// A stream that has been opened and waits for its loop to take it.
+struct OpenedStream {
+    var definition: StreamDefinition
+    var log: any MessageLog
+    var journal: FileConsumerJournal?
+    var consumers: [RecoveredConsumer]
+}
+
+/// Blocks: called on file threads only.
+enum StreamFiles {
+    static let definitionName = "definition"
+    private static let logName = "log"
+    private static let consumersName = "consumers"
+    /// A stream that is being deleted is moved here first: a crash leaves it whole or nothing of it.
+    private static let deletedName = "deleted"
+
+    static func directory(of name: String, in account: String) -> String {
+        account + "/streams/" + JetStream.fileName(name)
+    }
+
+    private static func definitionFile(_ directory: String, _ disk: any Disk) -> AtomicFile {
+        AtomicFile(path: directory + "/" + definitionName, kind: "BSTR", version: 1, disk: disk)
+    }
+
+    /// Makes the files of a new stream.
+    static func create(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) -> OpenedStream {
+        if definition.config.storage == .memory {
+            return OpenedStream(definition: definition, log: MemoryLog(), journal: nil, consumers: [])
+        }
+        let directory = directory(of: definition.config.name, in: account)
+        do throws(DiskError) {
+            // What a crash in the middle of an earlier creation has left has no definition.
+            try deleteTree(directory, disk)
+            try JetStream.makeDirectories(directory, disk)
+        } catch {
+            throw .disk(error)
+        }
+        let opened = try openFiles(definition, directory, disk)
+        // Last: without a definition there is no stream.
+        try definitionFile(directory, disk).write(definition.encoded())
+        return opened
+    }
+
+    /// Opens what is there.
+    static func open(_ directory: String, _ disk: any Disk) throws(StoreError) -> OpenedStream? {
+        guard let contents = try definitionFile(directory, disk).read() else { return nil }
+        guard let definition = StreamDefinition(contents.bytes) else {
+            throw .unusable("\(directory)/\(definitionName) does not describe a stream")
+        }
+        return try openFiles(definition, directory, disk)
+    }
+
+    private static func openFiles(
+        _ definition: StreamDefinition, _ directory: String, _ disk: any Disk
+    ) throws(StoreError) -> OpenedStream {
+        let log = try FileLog.open(directory: directory + "/" + logName, disk: disk)
+        let (journal, consumers) = try FileConsumerJournal.open(directory: directory + "/" + consumersName, disk: disk)
+        return OpenedStream(definition: definition, log: log, journal: journal, consumers: consumers)
+    }
+
+    /// Replaces a stream's definition.
+    static func save(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) {
+        guard definition.config.storage == .file else { return }
+        try definitionFile(directory(of: definition.config.name, in: account), disk).write(definition.encoded())
+    }
+
+    /// Deletes a stream's files.
+    static func delete(_ name: String, in account: String, _ disk: any Disk) throws(DiskError) {
+        let directory = directory(of: name, in: account)
+        let grave = account + "/" + deletedName
+        try JetStream.makeDirectories(grave, disk)
+        let target = grave + "/" + JetStream.fileName(name)
+        try deleteTree(target, disk)
+        guard (try? disk.list(directory)) != nil else { return }
+        try disk.rename(directory, to: target)
+        try disk.syncDirectory(account + "/streams")
+        try deleteTree(target, disk)
+    }
+
+    /// Finishes the deletions that a crash interrupted.
+    static func clearDeleted(in account: String, _ disk: any Disk) throws(DiskError) {
+        let grave = account + "/" + deletedName
+        guard let names = try? disk.list(grave) else { return }
+        for name in names { try deleteTree(grave + "/" + name, disk) }
+    }
+
+    /// The folders of an account's streams.
+    static func directories(in account: String, _ disk: any Disk) -> [String] {
+        ((try? disk.list(account + "/streams")) ?? []).sorted().map { account + "/streams/" + $0 }
+    }
+
+    private static func deleteTree(_ path: String, _ disk: any Disk) throws(DiskError) {
+        guard let names = try? disk.list(path) else { return }
+        for name in names {
+            let entry = path + "/" + name
+            if (try? disk.list(entry)) != nil {
+                try deleteTree(entry, disk)
+            } else {
+                try disk.remove(entry)
+            }
+        }
+        try disk.removeDirectory(path)
+    }
+}

@@ -1,0 +1,129 @@
+// Makes what a stream has decided durable, and lets out what waited for that: acks, republished messages, answers, and the
+// messages themselves, for consumers.
+
+import Store
+import Wire
+
+extension Stream {
+    /// Starts the commits that there is something for. One at a time for the log and for the journal; what changes meanwhile
+    /// goes into the next one.
+    func commit() {
+        commitLog()
+        commitJournal()
+    }
+
+    private func commitLog() {
+        guard !isLogCommitting else { return }
+        let nowNs = host.now.monotonicNs
+        let isSyncDue = syncDueNs.map { $0 <= nowNs } ?? false
+        let syncs = (settings.syncPolicy.syncsEveryCommit && config.persistMode == .default) || isSyncDue
+        guard let job = log.beginCommit(syncs: syncs) else {
+            if isSyncDue { syncDueNs = nil }
+            return
+        }
+        if isSyncDue { syncDueNs = nil }
+        isLogCommitting = true
+        commits.run(job) { [weak self] result in self?.logCommitFinished(result, syncs: syncs) }
+    }
+
+    private func commitJournal() {
+        guard !isJournalCommitting, let journal else { return }
+        guard let job = journal.beginCommit(syncs: settings.syncPolicy.syncsEveryCommit) else { return }
+        isJournalCommitting = true
+        commits.run(job) { [weak self] result in self?.journalCommitFinished(result) }
+    }
+
+    private func logCommitFinished(_ result: CommitResult, syncs: Bool) {
+        isLogCommitting = false
+        if case .interval(let intervalNs) = settings.syncPolicy, !syncs, syncDueNs == nil {
+            syncDueNs = host.now.monotonicNs &+ intervalNs
+        }
+        if let error = log.finishCommit(result) { fail(error) }
+        settle()
+    }
+
+    private func journalCommitFinished(_ result: CommitResult) {
+        isJournalCommitting = false
+        guard let journal else { return }
+        if let error = journal.finishCommit(result) {
+            // Whoever waits for a consumer's state is left without an answer, and asks again.
+            _ = journalWaits.takeAll()
+            fail(error)
+            return
+        }
+        for action in journalWaits.take(finished: journal.finishedCommit) { action(nil) }
+    }
+
+    /// Lets out whatever is durable by now.
+    func settle() {
+        release()
+        let durable = log.durableSequence
+        if durable > visibleSequence {
+            visibleSequence = durable
+            for consumer in consumerList { consumer.messagesVisible() }
+        }
+        if !logWaits.isEmpty {
+            for action in logWaits.take(finished: log.finishedCommit) { action(nil) }
+        }
+        if !journalWaits.isEmpty, let journal {
+            for action in journalWaits.take(finished: journal.finishedCommit) { action(nil) }
+        }
+    }
+
+    /// Publishes what waited for a finished commit, in order. What is published may come back as a publish to this stream.
+    private func release() {
+        guard !isReleasing else { return }
+        isReleasing = true
+        let finished = log.finishedCommit
+        while let next = releases.first, next.ticket <= finished {
+            host.publish(next.subject, reply: .empty, headers: next.headers, payload: next.payload)
+            releases.removeFirst()
+        }
+        isReleasing = false
+    }
+
+    /// A write or sync has failed: whoever waits for it gets an error, and so does every later publisher. What is durable can
+    /// still be read.
+    func fail(_ error: StoreError) {
+        guard failure == nil else { return }
+        failure = error
+        rules.insert(.failed)
+        let answer = PubAck.failure(.streamStoreFailed(error.description), stream: config.name)
+        while let waiting = releases.first {
+            if waiting.isAnswer {
+                answer.withUnsafeBytes {
+                    host.publish(waiting.subject, reply: .empty, headers: .empty, payload: ByteView($0))
+                }
+            }
+            releases.removeFirst()
+        }
+        for action in logWaits.takeAll() { action(error) }
+    }
+
+    /// The commit that a change made now waits for. Streams that persist in the background acknowledge at once.
+    var ackTicket: UInt64 { config.persistMode == .async ? 0 : log.commitTicket }
+
+    /// Runs `action` once everything that has been decided so far is durable, with the error if it never will be.
+    func afterCommit(_ action: @escaping (StoreError?) -> Void) {
+        if let failure { return action(failure) }
+        let ticket = log.commitTicket
+        if log.finishedCommit >= ticket { action(nil) } else { logWaits.add(ticket, action) }
+    }
+
+    func afterJournalCommit(_ action: @escaping () -> Void) {
+        guard let journal else { return action() }
+        let ticket = journal.commitTicket
+        if journal.finishedCommit >= ticket { action() } else { journalWaits.add(ticket) { _ in action() } }
+    }
+
+    // MARK: Loading
+
+    /// Runs `action` when messages have come from the disk; it looks itself whether the one it wants is among them.
+    func afterLoad(_ action: @escaping () -> Void) { loadWaits.append(action) }
+
+    func messagesLoaded() {
+        let waiting = loadWaits
+        loadWaits = []
+        for action in waiting { action() }
+    }
+}

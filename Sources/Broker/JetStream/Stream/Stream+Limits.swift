@@ -1,0 +1,118 @@
+// How much a stream may hold: max_msgs, max_bytes, max_msgs_per_subject, and what has to go for a new message.
+
+import Store
+import Wire
+
+extension Stream {
+    /// With discard new: whether a message fits. A subject at its own limit replaces its oldest message, so it needs no room of
+    /// its own in max_msgs.
+    func checkRoom(_ publish: Publish) throws(APIError) {
+        guard rules.contains(.discardNew) else { return }
+        var oldestOfSubject: UInt64?
+        if config.maxMessagesPerSubject > 0 {
+            let staged = staging?.count(publish.subject) ?? 0
+            let summary = log.subjects.id(of: publish.subject).map(log.subjects.summary)
+            if staged + (summary?.count ?? 0) >= UInt64(config.maxMessagesPerSubject) {
+                if config.discardNewPerSubject && publish.rollup == .none {
+                    throw .streamStoreFailed("maximum messages per subject exceeded")
+                }
+                oldestOfSubject = summary?.first ?? 0
+            }
+        }
+        guard config.maxMessages > 0 || config.maxBytes > 0 else { return }
+        let state = log.state
+        let messages = state.messages &+ (staging?.messages ?? 0)
+        if config.maxMessages > 0 && messages >= UInt64(config.maxMessages) && oldestOfSubject == nil {
+            throw .streamStoreFailed("maximum messages exceeded")
+        }
+        if config.maxBytes > 0 {
+            let bytes = storedBytes(publish.subject.count, publish.headers.count, publish.body.count)
+            let total = Int(clamping: state.bytes) + Int(clamping: staging?.bytes ?? 0) + bytes
+            if total > Int(config.maxBytes) {
+                // Replacing a message of the subject by a smaller one is no growth.
+                guard let oldestOfSubject, let oldBytes = bytesOf(oldestOfSubject), oldBytes > bytes else {
+                    throw .streamStoreFailed("maximum bytes exceeded")
+                }
+            }
+        }
+    }
+
+    private func bytesOf(_ sequence: UInt64) -> Int? {
+        guard case .message(let message) = log.load(sequence) else { return nil }
+        return storedBytes(message.subject.count, message.headers.count, message.payload.count)
+    }
+
+    /// After a message has been stored: removes what it rolls up and what the limits no longer allow.
+    func makeRoom(_ publish: Publish) {
+        guard publish.isStored else { return }
+        switch publish.rollup {
+        case .none: break
+        case .subject: removeSubject(publish.subject, below: publish.storedSequence)
+        case .all: removeAll(below: publish.storedSequence)
+        }
+        guard rules.contains(.limits) else { return }
+        if config.maxMessagesPerSubject > 0, let id = log.subjects.id(of: publish.subject) { enforceSubjectLimit(id) }
+        enforceTotals()
+    }
+
+    private func enforceSubjectLimit(_ id: SubjectID) {
+        while true {
+            let summary = log.subjects.summary(id)
+            guard summary.count > UInt64(config.maxMessagesPerSubject), discard(summary.first) else { return }
+        }
+    }
+
+    /// max_msgs and max_bytes, oldest first.
+    private func enforceTotals() {
+        guard config.maxMessages > 0 || config.maxBytes > 0 else { return }
+        while true {
+            let state = log.state
+            let isOver =
+                (config.maxMessages > 0 && state.messages > UInt64(config.maxMessages))
+                || (config.maxBytes > 0 && state.bytes > UInt64(config.maxBytes))
+            guard isOver && state.messages > 0, discard(state.firstSequence) else { return }
+        }
+    }
+
+    /// Every limit at once, over everything that is there: after an update, and after a restart.
+    func enforceLimits() {
+        guard rules.contains(.limits) else { return }
+        if config.maxMessagesPerSubject > 0 {
+            let limit = UInt64(config.maxMessagesPerSubject)
+            var over: [SubjectID] = []
+            log.subjects.forEach(everything) { id, summary in
+                if summary.count > limit { over.append(id) }
+            }
+            for id in over.sorted() { enforceSubjectLimit(id) }
+        }
+        enforceTotals()
+    }
+
+    // MARK: Removing
+
+    /// Removes a message, leaving its bytes on the disk until they are overwritten. False if it could not be removed.
+    @discardableResult
+    func discard(_ sequence: UInt64) -> Bool {
+        do { return try log.remove(sequence, erases: false) } catch {
+            _ = storeError(error)
+            return false
+        }
+    }
+
+    func removeSubject(_ subject: ByteView, below sequence: UInt64) {
+        guard let id = log.subjects.id(of: subject) else { return }
+        while true {
+            let summary = log.subjects.summary(id)
+            guard summary.count > 0, summary.first < sequence, discard(summary.first) else { return }
+        }
+    }
+
+    /// - Returns: how many messages that were.
+    @discardableResult
+    func removeAll(below sequence: UInt64) -> UInt64 {
+        do { return try log.removeAll(below: sequence) } catch {
+            _ = storeError(error)
+            return 0
+        }
+    }
+}

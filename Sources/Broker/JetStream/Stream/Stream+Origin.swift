@@ -1,0 +1,42 @@
+// Stores what another stream has: as a mirror, or as a source.
+
+import Store
+import Wire
+
+extension Stream {
+    /// Where a message of another stream comes from, and what it keeps of it.
+    enum OriginPlace {
+        /// The same sequence and time as there; sequences in between are left out.
+        case mirror(sequence: UInt64, timeNs: Int64)
+        /// A sequence of this stream's own, and a Nats-Stream-Source header with this value.
+        case source(String)
+    }
+
+    /// Stores a message of another stream. It is acknowledged to nobody; `afterCommit` tells when it is durable.
+    /// - Returns: its sequence here, or that of its original if it is a duplicate.
+    func store(fromOrigin place: OriginPlace, subject: ByteView, headers: ByteView, body: ByteView) throws(APIError) -> UInt64 {
+        defer { edits.removeAll() }
+        if let failure { throw .streamStoreFailed(failure.description) }
+        var publish = Publish(subject: subject, reply: .empty, headers: headers, body: body, known: PublishHeaders(headers))
+        publish.origin = .source
+        switch place {
+        case .mirror(let sequence, let timeNs):
+            guard sequence > log.state.lastSequence else { return sequence }
+            publish.sequence = sequence
+            publish.timeNs = max(timeNs, lastTimeNs)
+            if !publish.known.ttl.isEmpty, config.allowMessageTTL, let ttl = MessageTTL(publish.known.ttl) {
+                publish.ttlNs = ttl.ns
+            }
+            return try store(&publish)
+        case .source(let value):
+            edit(&publish) { headers in
+                headers.remove(prefix: "Nats-Expected-")
+                headers.remove(prefix: "Nats-Batch-")
+                headers.remove("Nats-Stream-Source")
+                headers.add("Nats-Stream-Source", value)
+            }
+            publish.known = PublishHeaders(publish.headers)
+            return try process(&publish).sequence
+        }
+    }
+}

@@ -1,0 +1,61 @@
+// What a stream finds out after a restart by reading some of its messages: message ids within the window, times to live, schedules.
+
+import Store
+import Wire
+
+extension Stream {
+    /// Reads what the log does not know by itself. Publishes that come before it is done wait.
+    func recover() {
+        let state = log.state
+        guard state.messages > 0 else { return }
+        var wanted = Set(log.marked([.expires, .schedule], from: 0))
+        let windowStartNs = host.now.wallNs.subtractingClamped(config.duplicateWindowNs)
+        if let first = log.first(atOrAfterNs: windowStartNs) { wanted.formUnion(log.marked(.hasMessageID, from: first)) }
+        if log.contains(state.lastSequence) { wanted.insert(state.lastSequence) }
+        recovering = wanted.sorted()
+        recoverNext()
+    }
+
+    var isRecovering: Bool { !recovering.isEmpty }
+
+    private func recoverNext() {
+        var index = 0
+        while index < recovering.count {
+            switch log.load(recovering[index]) {
+            case .reading:
+                recovering.removeFirst(index)
+                rules.insert(.holding)
+                return afterLoad { [weak self] in self?.recoverNext() }
+            case .message(let message): recover(message)
+            case .absent, .failed: break
+            }
+            index += 1
+        }
+        recovering = []
+        rules.remove(.holding)
+        if config.retention != .limits { removeUnwanted() }
+        enforceLimits()
+        receiveHeld()
+    }
+
+    private func recover(_ message: StoredMessage) {
+        let known = PublishHeaders(message.headers)
+        if message.sequence == log.state.lastSequence { lastMessageID.set(known.messageID) }
+        if !known.messageID.isEmpty && config.duplicateWindowNs > 0 && duplicates.sequence(of: known.messageID) == nil {
+            duplicates.insert(known.messageID, sequence: message.sequence, timeNs: message.timeNs)
+        }
+        if config.allowMessageTTL, let ttl = MessageTTL(known.ttl) {
+            expires(message.sequence, message.timeNs, ttl.ns, isMarker: !known.markerReason.isEmpty)
+        } else if !known.markerReason.isEmpty {
+            markers.insert(message.sequence)
+        }
+        if !known.schedule.isEmpty && config.allowMessageSchedules { recoverSchedule(message, known) }
+    }
+
+    /// The next time after the one at which it was stored; what was missed meanwhile fires once.
+    private func recoverSchedule(_ message: StoredMessage, _ known: PublishHeaders) {
+        let next = try? MessageSchedule.next(
+            known.schedule.string, timeZone: known.scheduleTimeZone.string, after: message.timeNs, now: message.timeNs)
+        if let next { schedule(message.sequence, dueNs: next.dueNs) }
+    }
+}

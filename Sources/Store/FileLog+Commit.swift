@@ -1,0 +1,225 @@
+// Commits of a log: what has changed since the last one goes to disk in one piece per segment, and is synced.
+
+/// What a commit under way will have made durable.
+struct CommitInFlight {
+    var lastSequence: UInt64 = 0
+    var floor: UInt64 = 0
+    var position = LogPosition(ordinal: 0, offset: 0)
+    var syncs = false
+    /// New segments that it makes durable.
+    var newSegments: [LogSegment] = []
+    var erased = 0
+}
+
+/// A stretch of memory on its way to a file.
+private struct WriteStep: Sendable {
+    let file: any DiskFile
+    let buffer: WriteBuffer
+    let count: Int
+    let offset: Int
+}
+
+extension FileLog {
+    /// Whether a commit is under way.
+    var isCommitting: Bool { startedCommit > finishedCommit }
+
+    private var hasChanges: Bool {
+        !openBlocks.isEmpty || !removedRanges.isEmpty || newFloor > 0 || newSkip > 0 || isCloseDue || isErasureDue
+    }
+
+    private var isErasureDue: Bool {
+        guard let next = erasures.first, next.ticket <= finishedCommit else { return false }
+        return segment(next.owner).map { !maintenance.isRewriting($0) } ?? true
+    }
+
+    public var commitTicket: UInt64 { hasChanges ? startedCommit + 1 : startedCommit }
+
+    /// Whether something has been written that no sync has covered yet.
+    public var needsSync: Bool { !unsynced.isEmpty }
+
+    public func beginCommit(syncs: Bool) -> CommitJob? {
+        guard !isCommitting, failure == nil, hasChanges || (syncs && needsSync) else { return nil }
+        do {
+            try writeRemovals()
+            if isCloseDue { try writeClose() }
+        } catch {
+            // Room had been made for them; without it nothing that was said so far would be true.
+            failure = error
+            return nil
+        }
+        var commit = CommitInFlight()
+        var steps: [WriteStep] = []
+        var touched: [LogSegment] = unsynced
+        do {
+            for block in openBlocks {
+                sealBlock(block)
+                steps.append(
+                    WriteStep(file: try open(block.segment), buffer: block.buffer, count: block.count, offset: block.offset))
+                if !touched.contains(where: { $0 === block.segment }) { touched.append(block.segment) }
+            }
+            commit.erased = try addErasures(&steps, &touched)
+            commit.newSegments = segments.filter { segment in segment.isNew && touched.contains { $0 === segment } }
+            let files = try touched.map { segment throws(DiskError) in try open(segment) }
+            let names = commit.newSegments.map { (from: $0.path, to: $0.durablePath) }
+            commit.syncs = syncs
+            commit.lastSequence = index.last
+            commit.floor = index.first
+            commit.position = LogPosition(ordinal: active?.ordinal ?? 0, offset: active?.end ?? 0)
+            committing = commit
+            unsynced = touched
+            writingBlocks = openBlocks
+            openBlocks = []
+            startedCommit += 1
+            return FileLog.job(steps, syncs ? files : [], syncs ? names : [], disk, directory)
+        } catch {
+            failure = .failed(error)
+            return nil
+        }
+    }
+
+    private static func job(
+        _ steps: [WriteStep], _ files: [any DiskFile], _ names: [(from: String, to: String)], _ disk: any Disk,
+        _ directory: String
+    ) -> CommitJob {
+        CommitJob {
+            do throws(DiskError) {
+                for step in steps { try step.file.writeAll(step.buffer.base, step.count, at: step.offset) }
+                for file in files { try file.sync() }
+                for name in names { try disk.rename(name.from, to: name.to) }
+                if !names.isEmpty { try disk.syncDirectory(directory) }
+                return CommitResult()
+            } catch {
+                return CommitResult(error: error)
+            }
+        }
+    }
+
+    private func sealBlock(_ block: OpenBlock) {
+        var header = BlockHeader(segmentID: block.segment.id, offset: block.offset)
+        header.length = block.count - BlockHeader.size
+        header.previousSegmentID = previousBlock.id
+        header.previousEnd = previousBlock.end
+        header.records = block.records
+        header.nextSequence = block.nextSequence
+        header.lastMessage = block.lastMessage
+        header.floor = durableFloor
+        header.synced = synced
+        header.write(block.buffer.base)
+        previousBlock = (block.segment.id, block.end)
+    }
+
+    private func writeClose() throws(StoreError) {
+        isCloseDue = false
+        var header = RecordHeader(kind: .close, length: RecordHeader.size, sequence: lastMessage)
+        header.timeNs = lastTimeNs
+        try makeRoom(header.padded, isPublish: false)
+        add(header)
+        isClosed = true
+    }
+
+    public func finishCommit(_ result: CommitResult) -> StoreError? {
+        guard isCommitting else { return failure }
+        if let error = result.error {
+            failure = .failed(error)
+            return failure
+        }
+        finishedCommit = startedCommit
+        durableSequence = committing.lastSequence
+        durableFloor = max(durableFloor, committing.floor)
+        for block in writingBlocks { block.segment.written = max(block.segment.written, block.end) }
+        if committing.syncs {
+            synced = committing.position
+            unsynced.removeAll()
+            for segment in committing.newSegments { segment.settle() }
+        }
+        if committing.erased > 0 {
+            erasures.removeFirst(committing.erased)
+            maintenance.hasDead = true
+            // They may hold what has been overwritten.
+            windows.removeAll()
+            recentBlock = nil
+        }
+        committing.newSegments.removeAll()
+        if let last = writingBlocks.last {
+            if let recent = recentBlock, recent.buffer.capacity <= options.bufferKeptMax { spareBuffer = recent.buffer }
+            recentBlock = committing.erased > 0 ? nil : last
+        }
+        writingBlocks.removeAll()
+        closeUnusedFiles()
+        return nil
+    }
+
+    // MARK: Closing
+
+    /// The work that ends the log's life in order; nil while a commit is under way (ask again when it has finished), or when
+    /// there is nothing left to do.
+    public func beginClose() -> CommitJob? {
+        guard !isCommitting, failure == nil else { return nil }
+        if !isClosed || hasChanges { isCloseDue = true }
+        return beginCommit(syncs: true)
+    }
+
+    /// Gives back buffers and descriptors that only speed things up.
+    public func releaseMemory() {
+        recentBlock = nil
+        spareBuffer = nil
+        windows.removeAll()
+    }
+
+    // MARK: Overwriting what must not be found again
+
+    /// Adds the writes that overwrite messages whose removal is durable; says how many.
+    private func addErasures(_ steps: inout [WriteStep], _ touched: inout [LogSegment]) throws(DiskError) -> Int {
+        var done = 0
+        for erasure in erasures {
+            guard erasure.ticket <= finishedCommit else { break }
+            guard let segment = segment(erasure.owner) else {
+                done += 1
+                continue
+            }
+            // It is being written anew: there, the message may have another place.
+            if maintenance.isRewriting(segment) { break }
+            done += 1
+            let place = erasure.place
+            guard place > 0, let header = header(segment.ordinal, place), header.sequence == erasure.sequence,
+                header.kind == .message
+            else { continue }
+            let buffer = WriteBuffer(capacity: header.padded)
+            buffer.base.initializeMemory(as: UInt8.self, repeating: 0, count: header.padded)
+            var erased = RecordHeader(kind: .erased, length: header.length, sequence: header.sequence)
+            erased.timeNs = header.timeNs
+            erased.hasGap = header.hasGap
+            if header.hasGap {
+                let base = gapBase(segment, place)
+                (buffer.base + RecordHeader.size).storeBytes(of: base.littleEndian, as: UInt64.self)
+            }
+            erased.seal(buffer.base, segment.sum, place)
+            steps.append(WriteStep(file: try open(segment), buffer: buffer, count: header.padded, offset: place))
+            if !touched.contains(where: { $0 === segment }) { touched.append(segment) }
+        }
+        return done
+    }
+
+    // MARK: Descriptors
+
+    /// The segment's file, opened if need be.
+    func open(_ segment: LogSegment) throws(DiskError) -> any DiskFile {
+        useClock += 1
+        segment.lastUse = useClock
+        if let file = segment.file { return file }
+        let file = try disk.open(segment.path, create: false)
+        segment.setFile(file)
+        return file
+    }
+
+    /// Closes segments that have not been used for longest.
+    func closeUnusedFiles() {
+        let isCrowded = LogSegment.openFiles.load(ordering: .relaxed) > options.openFilesTotalMax
+        let most = isCrowded ? 1 : options.openFilesMax
+        guard segments.count > most else { return }
+        var open = segments.dropLast().filter { $0.file != nil }
+        guard open.count > most else { return }
+        open.sort { $0.lastUse < $1.lastUse }
+        for segment in open.dropLast(most) { segment.setFile(nil) }
+    }
+}
