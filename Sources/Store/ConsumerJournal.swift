@@ -9,9 +9,13 @@ public typealias ConsumerID = UInt64
 public struct RecoveredConsumer: Sendable {
     public var id: ConsumerID
     public var records: [[UInt8]]
-    public init(id: ConsumerID, records: [[UInt8]]) {
+    /// How many records are missing between or after these because the file is damaged (which has been reported): the later
+    /// ones are there, and say what they say without the missing.
+    public var lostRecords: Int
+    public init(id: ConsumerID, records: [[UInt8]], lostRecords: Int = 0) {
         self.id = id
         self.records = records
+        self.lostRecords = lostRecords
     }
 }
 

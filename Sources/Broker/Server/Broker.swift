@@ -181,7 +181,9 @@ public final class Broker: Sendable {
             if let jetStream = self.jetStream {
                 let streams = JetStreamLoop(jetStream, router: router)
                 router.streams = streams
-                for (entry, account, opened) in recovered[loop.index].take() ?? [] { streams.open(opened, entry, account) }
+                for found in recovered[loop.index] {
+                    if let opened = found.opened.take() { streams.open(opened, found.entry, found.account) }
+                }
                 if loop.index == 0 { streams.subscribeToAPI() }
             }
             if loop.index == 0 { try Daemon(broker: self, loop: loop, signals: signals).start() }

@@ -62,9 +62,6 @@ enum StreamFiles {
 
     /// Makes the files of a new stream.
     static func create(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) -> OpenedStream {
-        if definition.config.storage == .memory {
-            return OpenedStream(definition: definition, log: MemoryLog(), journal: nil, consumers: [])
-        }
         let directory = directory(of: definition.config.name, in: account)
         do throws(DiskError) {
             // What a crash in the middle of an earlier creation has left has no definition.
@@ -91,6 +88,12 @@ enum StreamFiles {
     private static func openFiles(
         _ definition: StreamDefinition, _ directory: String, _ disk: any Disk
     ) throws(StoreError) -> OpenedStream {
+        do throws(DiskError) {
+            try disk.makeDirectory(directory + "/" + consumersName)
+            try disk.syncDirectory(directory)
+        } catch {
+            throw .disk(error)
+        }
         let log = try FileLog.open(directory: directory + "/" + logName, disk: disk)
         let (journal, consumers) = try FileConsumerJournal.open(directory: directory + "/" + consumersName, disk: disk)
         return OpenedStream(definition: definition, log: log, journal: journal, consumers: consumers)

@@ -7,14 +7,18 @@ import Synchronization
 import Wire
 
 /// A stream that was found, and whose it is.
-typealias RecoveredStream = (entry: StreamEntry, account: JetStreamAccount, opened: OpenedStream)
+struct RecoveredStream: Sendable {
+    var entry: StreamEntry
+    var account: JetStreamAccount
+    var opened: Handoff<OpenedStream>
+}
 
 extension JetStream {
     /// Opens all streams of all accounts on several threads, and shares them out to the loops.
     ///
     /// A stream that cannot be opened keeps its files and is named in the log; the others are served.
     /// - Throws: if the store directory belongs to something else, or to a later version.
-    func recover(loops: Int, log: Logger) throws -> [Handoff<[RecoveredStream]>] {
+    func recover(loops: Int, log: Logger) throws -> [[RecoveredStream]] {
         try StoreMark.claim(directory, disk)
         let startedNs = Clock.monotonicNs()
         var found: [(account: JetStreamAccount, directory: String)] = []
@@ -26,7 +30,7 @@ extension JetStream {
             }
             for directory in StreamFiles.directories(in: account.directory, disk) { found.append((account, directory)) }
         }
-        let results = Mutex<[Int: Handoff<OpenedStream>]>([:])
+        let results = Mutex<[Int: (StreamDefinition, UInt64, Handoff<OpenedStream>)]>([:])
         let count = found.count
         let remaining = Latch(count)
         let folders = found.map(\.directory)
@@ -36,8 +40,9 @@ extension JetStream {
                 defer { remaining.arrive() }
                 do throws(StoreError) {
                     guard let opened = try StreamFiles.open(folders[index], disk) else { return }
+                    let definition = opened.definition, messages = opened.log.state.messages
                     let handoff = Handoff(opened)
-                    results.withLock { $0[index] = handoff }
+                    results.withLock { $0[index] = (definition, messages, handoff) }
                 } catch {
                     log.error("Cannot open the stream in \(folders[index]): \(error)")
                 }
@@ -46,21 +51,21 @@ extension JetStream {
         }
         remaining.wait()
         var shares: [[RecoveredStream]] = Array(repeating: [], count: loops)
-        var messages: UInt64 = 0
+        var total: UInt64 = 0
         for index in 0..<count {
-            guard let opened = results.withLock({ $0[index] })?.take() else { continue }
+            guard let (definition, messages, opened) = results.withLock({ $0[index] }) else { continue }
             let loop = index % loops
             let entry = StreamEntry(
-                config: opened.definition.config, createdNs: opened.definition.createdNs, serial: nextSerial(), loop: loop,
+                config: definition.config, createdNs: definition.createdNs, serial: nextSerial(), loop: loop,
                 usage: StreamUsage())
-            messages &+= opened.log.state.messages
-            shares[loop].append((entry, found[index].account, opened))
+            total &+= messages
+            shares[loop].append(RecoveredStream(entry: entry, account: found[index].account, opened: opened))
         }
         if count > 0 {
             let elapsedMs = (Clock.monotonicNs() - startedNs) / 1_000_000
-            log.info("Recovered \(count) streams with \(messages) messages in \(elapsedMs) ms")
+            log.info("Recovered \(count) streams with \(total) messages in \(elapsedMs) ms")
         }
-        return shares.map { Handoff($0) }
+        return shares
     }
 }
 

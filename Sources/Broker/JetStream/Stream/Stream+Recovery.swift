@@ -33,7 +33,8 @@ extension Stream {
         }
         recovering = []
         rules.remove(.holding)
-        if config.retention != .limits { removeUnwanted() }
+        // At the end of the first turn, when the consumers are back: a crash may have come between an ack and what follows from it.
+        if config.retention != .limits { isSweepDue = true }
         enforceLimits()
         receiveHeld()
     }

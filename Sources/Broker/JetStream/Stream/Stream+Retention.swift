@@ -13,18 +13,24 @@ extension Stream {
         }
     }
 
-    /// A consumer has been deleted: in an interest stream, what only it waited for goes too.
-    func consumerHasGone() {
-        if config.retention == .interest { removeUnwanted() }
-    }
-
-    /// Removes every message that no consumer of an interest stream waits for.
-    func removeUnwanted() {
+    /// Removes what has no reason to stay: after a restart, when a consumer has been deleted, when the retention has changed.
+    func sweep() {
+        isSweepDue = false
+        guard config.retention != .limits, failure == nil else { return }
         let last = log.state.lastSequence
         var next = log.next(atOrAfter: log.state.firstSequence, everything, upTo: last)
         while let sequence = next {
-            if !consumerList.contains(where: { $0.isWaiting(for: sequence) }) { discard(sequence) }
+            if isDone(sequence) { discard(sequence) }
             next = sequence < last ? log.next(atOrAfter: sequence + 1, everything, upTo: last) : nil
         }
+    }
+
+    /// In a workqueue a message that no consumer is for stays until there is one.
+    private func isDone(_ sequence: UInt64) -> Bool {
+        if consumerList.contains(where: { $0.isWaiting(for: sequence) }) { return false }
+        guard config.retention == .workqueue else { return true }
+        guard let id = log.subject(of: sequence) else { return false }
+        let subject = log.subjects.subject(id)
+        return consumerList.contains { $0.isInterested(in: subject) }
     }
 }

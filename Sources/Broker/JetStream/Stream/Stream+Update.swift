@@ -12,13 +12,13 @@ extension Stream {
         rules.formUnion(self.rules.intersection([.holding, .failed]))
         self.rules = rules
         setTransforms()
-        if new.retention == .interest && old.retention == .limits { removeUnwanted() }
+        if new.retention == .interest && old.retention == .limits { isSweepDue = true }
         enforceLimits()
         // What max_age is now too old for goes when `advance` is called, which is at once.
         lastExpiryNs = 0
         if !new.allowAtomicPublish { atomicBatches = AtomicBatches() }
         if !new.allowBatchPublish { fastBatches = [:] }
-        if new.firstSequence > 0, log.state.lastSequence == 0 { setFirstSequence() }
+        if new.firstSequence > 1, log.state.lastSequence == 0 { setFirstSequence() }
     }
 
     /// Makes what the configuration describes ready for use. It has been checked when the configuration was.

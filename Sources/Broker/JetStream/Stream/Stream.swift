@@ -87,9 +87,11 @@ final class Stream: ConsumerStream {
 
     // MARK: Consumers
 
-    private(set) var consumers: [String: any StreamConsumer] = [:]
+    private(set) var consumers: [String: Consumer] = [:]
     /// The same ones, to walk over.
-    private(set) var consumerList: [any StreamConsumer] = []
+    private(set) var consumerList: [Consumer] = []
+    /// In an interest or workqueue stream some messages may have nobody left who waits for them.
+    var isSweepDue = false
     /// Lets every message through.
     let everything: SubjectFilter
 
@@ -120,17 +122,19 @@ final class Stream: ConsumerStream {
 
     // MARK: Consumers
 
-    /// Registers a consumer under its name; it sees messages from the end of this turn on.
-    func add(_ consumer: any StreamConsumer) {
+    func consumerAdded(_ consumer: Consumer) {
         consumers[consumer.name] = consumer
-        consumerList = consumers.values.sorted { $0.name < $1.name }
+        let place = consumerList.firstIndex { consumer.name < $0.name } ?? consumerList.count
+        consumerList.insert(consumer, at: place)
+        onConsumerAdded?(consumer)
     }
 
-    func remove(_ consumer: any StreamConsumer) {
+    func consumerRemoved(_ consumer: Consumer) {
         guard consumers[consumer.name] === consumer else { return }
         consumers[consumer.name] = nil
         consumerList.removeAll { $0 === consumer }
-        consumerHasGone()
+        if config.retention == .interest { isSweepDue = true }
+        onConsumerRemoved?(consumer)
     }
 
     func consumerExpired(_ consumer: Consumer) { onConsumerExpired?(consumer) }
@@ -147,6 +151,7 @@ final class Stream: ConsumerStream {
     /// Ends a turn: consumers send what they have for their clients, and what has changed is committed.
     func turnEnded() {
         settle()
+        if isSweepDue { sweep() }
         for consumer in consumerList { consumer.turnEnded() }
         commit()
         settle()
@@ -193,22 +198,6 @@ final class Stream: ConsumerStream {
 
 @available(*, unavailable)
 extension Stream: Sendable {}
-
-/// What a stream asks of its consumers.
-protocol StreamConsumer: AnyObject {
-    var name: String { get }
-    /// `visibleSequence` has moved on.
-    func messagesVisible()
-    /// A message has left the stream, whatever removed it.
-    func messageRemoved(_ sequence: UInt64, _ subject: SubjectID)
-    func turnEnded()
-    var nextDeadlineNs: UInt64? { get }
-    func advance()
-    /// Whether its filters let a subject through.
-    func isInterested(in subject: ByteView) -> Bool
-    /// Whether it has yet to deliver a message that is there, or to get an ack for it.
-    func isWaiting(for sequence: UInt64) -> Bool
-}
 
 /// What a stream is told by its server, not by its configuration.
 struct StreamSettings: Sendable {

@@ -1,0 +1,92 @@
+// Takes messages out on request: STREAM.PURGE and STREAM.MSG.DELETE. Both are answered when that is durable.
+
+import Store
+import Wire
+
+extension Stream {
+    /// STREAM.PURGE.
+    func purge(_ body: ByteView, _ answer: @escaping ([UInt8]) -> Void) {
+        do throws(APIError) {
+            let request = try StreamPurgeRequest.decode(body)
+            if config.sealed { throw .streamSealed }
+            if config.denyPurge { throw .streamPurgeFailed("stream purge not permitted") }
+            if let failure { throw .streamPurgeFailed(failure.description) }
+            let purged = try purge(request ?? StreamPurgeRequest())
+            afterCommit { error in
+                answer(
+                    error.map { APIResponse.failure(.streamPurge, .streamPurgeFailed($0.description)) }
+                        ?? APIResponse.purged(purged))
+            }
+        } catch {
+            answer(APIResponse.failure(.streamPurge, error))
+        }
+    }
+
+    /// - Returns: how many messages have gone.
+    private func purge(_ request: StreamPurgeRequest) throws(APIError) -> UInt64 {
+        let state = log.state
+        let isFiltered = !request.filter.isEmpty && request.filter != ">"
+        if !isFiltered && request.keep == 0 {
+            let end = request.sequence == 0 ? state.lastSequence &+ 1 : min(request.sequence, state.lastSequence &+ 1)
+            let purged = removeAll(below: end)
+            // Sequences that have not been used yet may be purged too: the stream goes on behind them.
+            if request.sequence > state.lastSequence &+ 1 && request.sequence < UInt64.max / 4 { try skip(to: request.sequence - 1) }
+            return purged
+        }
+        let filter = isFiltered ? SubjectFilter([request.filter], log.subjects) : everything
+        guard state.messages > 0, let end = endOfPurge(request, filter, state) else { return 0 }
+        if !isFiltered { return removeAll(below: end + 1) }
+        var purged: UInt64 = 0
+        var next = log.next(atOrAfter: state.firstSequence, filter, upTo: end)
+        while let sequence = next {
+            if discard(sequence) { purged += 1 }
+            next = log.next(atOrAfter: sequence + 1, filter, upTo: end)
+        }
+        return purged
+    }
+
+    /// The last sequence that may go; nil where nothing does.
+    private func endOfPurge(_ request: StreamPurgeRequest, _ filter: SubjectFilter, _ state: LogState) -> UInt64? {
+        if request.sequence > 0 { return min(request.sequence - 1, state.lastSequence) }
+        var end = state.lastSequence
+        for _ in 0..<request.keep {
+            guard let kept = log.last(upTo: end, filter), kept > 0 else { return nil }
+            end = kept - 1
+        }
+        return end
+    }
+
+    func skip(to sequence: UInt64) throws(APIError) {
+        do throws(StoreError) { try log.skip(to: sequence) } catch { throw storeError(error) }
+    }
+
+    /// STREAM.MSG.DELETE.
+    func deleteMessage(_ body: ByteView, _ answer: @escaping ([UInt8]) -> Void) {
+        do throws(APIError) {
+            if body.isEmpty { throw .badRequest }
+            let request: MessageDeleteRequest = try RequestBody.decode(body)
+            if config.sealed { throw .streamSealed }
+            if config.denyDelete { throw .streamMessageDeleteFailed("message delete not permitted") }
+            if let failure { throw .streamMessageDeleteFailed(failure.description) }
+            if request.sequence > log.state.lastSequence { throw .streamMessageDeleteFailed("stream store EOF") }
+            try delete(request)
+            afterCommit { error in
+                answer(
+                    error.map { APIResponse.failure(.messageDelete, .streamMessageDeleteFailed($0.description)) }
+                        ?? APIResponse.success(.messageDelete))
+            }
+        } catch {
+            answer(APIResponse.failure(.messageDelete, error))
+        }
+    }
+
+    private func delete(_ request: MessageDeleteRequest) throws(APIError) {
+        let isFound: Bool
+        do throws(StoreError) {
+            isFound = try log.remove(request.sequence, erases: !request.noErase)
+        } catch {
+            throw .streamMessageDeleteFailed(storeError(error).description)
+        }
+        if !isFound { throw .streamMessageDeleteFailed("no message found") }
+    }
+}
