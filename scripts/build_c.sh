@@ -10,4 +10,5 @@ compile() {
     fi
 }
 compile Tests/Interop/libnats_client.c libnats_client $(pkg-config --cflags --libs libnats)
+compile Tests/Interop/libnats_jetstream.c libnats_jetstream $(pkg-config --cflags --libs libnats)
 compile Tests/Soak/onewrite.c onewrite -lpthread

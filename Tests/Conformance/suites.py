@@ -14,7 +14,8 @@ import tarfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 HARNESS = os.path.join(os.path.dirname(HERE), "Harness")
 REPO = os.path.dirname(os.path.dirname(HERE))
-CACHE = os.path.join(REPO, ".venv", "conformance")
+# pytest names tests by their real paths; .venv may be a link.
+CACHE = os.path.join(os.path.realpath(os.path.join(REPO, ".venv")), "conformance")
 HELPERS = os.path.join(HERE, "helpers")
 
 # Suite name to version; each is a PyPI project whose source archive holds its tests.

@@ -8,6 +8,10 @@ A client publishes (many subjects; some with Nats-Msg-Id, some in atomic batches
 messages left to their time limit), deletes and purges, and keeps a journal of every answer. After each restart: nothing
 acked is lost, nothing is there twice, nothing in another order, nothing that was consumed has vanished, nothing removed
 is back, no consumer is ahead of its acks, redelivery counts go on. A cycle without a complaint has passed.
+
+nats-server 2.15.1 passes for what is stored (--judge streams). Its consumers do not: it answers double acks before it
+writes them down, and a purge with a filter lets a consumer of all subjects forget what it had pending below its end.
+Given rest before each kill (--quiet-ms 2500) and no purges (--purges 0) they pass too.
 """
 
 import argparse
@@ -207,7 +211,7 @@ class Crash:
             again = self.check(wire)
             self.shrink(wire)
             wire.close()
-            load = Load(self.random, self.streams, self.server.port, self.count, Wire)
+            load = Load(self.random, self.streams, self.server.port, self.count, Wire, self.options.purges)
             if drain:
                 load.drain(DRAIN_SECONDS)
                 for stream in self.streams:
@@ -281,6 +285,7 @@ def main():
     parser.add_argument("--storage", default="file", help="file; memory must fail, and shows that the checks bite")
     parser.add_argument("--load-ms", type=int, default=400, help="the longest time until a kill, once the load runs")
     parser.add_argument("--quiet-ms", type=int, default=0, help="let the broker rest so long before each kill")
+    parser.add_argument("--purges", type=float, default=0.2, help="which share of removals are purges with a filter")
     parser.add_argument("--judge", default="all", choices=("all", "streams"), help="streams leaves out consumers' state")
     parser.add_argument("--store", default="/var/tmp", help="where the store is made")
     parser.add_argument("--failures", type=int, default=5, help="give up after so many failed cycles")

@@ -13,8 +13,8 @@ PULL = 100
 class Load:
     """One cycle's work over two connections: one publishes, one consumes and removes."""
 
-    def __init__(self, random, streams, port, counter, wire):
-        self.random, self.streams, self.counter = random, streams, counter
+    def __init__(self, random, streams, port, counter, wire, purges):
+        self.random, self.streams, self.counter, self.purges = random, streams, counter, purges
         self.out, self.back = wire(port), wire(port)
         self.by_name = {stream.name: stream for stream in streams}
         self.window = random.choice((1, 16, 256, 1000))
@@ -143,7 +143,7 @@ class Load:
             return
         self.replies += 1
         reply = f"_INBOX.gone.{self.replies}"
-        if self.random.random() < 0.8:
+        if self.random.random() >= self.purges:
             seqs = {self.random.choice(known)}
             body = {"seq": min(seqs), "no_erase": self.random.random() < 0.5}
             action = "MSG.DELETE"
@@ -160,12 +160,12 @@ class Load:
     # The whole.
 
     def run(self, quiet_after):
-        """Until the broker dies and Gone is raised. After `quiet_after` seconds only what comes is taken."""
+        """Until the broker dies and Gone is raised. After `quiet_after` seconds it only takes, and acks, what comes."""
         begun = time.monotonic()
         while True:
             if time.monotonic() - begun > quiet_after:
                 self.take_acks(0.005)
-                self.take_deliveries(0.005)
+                self.take_deliveries(0.005, drain=True)
                 continue
             self.publish_some()
             self.pull()
