@@ -34,6 +34,9 @@ extension EventLoop {
     /// Staged output below this goes to another loop's socket directly (latency); from here on the block is handed over
     /// (throughput: the other loop sends while this one parses).
     static let handOverBytes = 32 << 10
+    /// Blocks of messages with more payload than this on average are never handed over: they are quickly built, so that little
+    /// is gained by building the next one meanwhile, and their bytes would have to move to the other core's cache first.
+    static let handOverPayloadMax = 512
     /// Blocks that a turn may hold for all its channels before it flushes early.
     static let stagedCapacityMax = 16 << 20
     /// Channels that a turn may stage for before it flushes early: a message to thousands needs few blocks at a time.
@@ -87,8 +90,9 @@ extension EventLoop {
         // Full: out with it. A reply in it must not overtake what this turn has for others.
         if stage.pointee.holdsReply && !isFlushing { flushOthers(keeping: stage) }
         stage.pointee.sizeHint = Int32(BufferPool.sizes.large)
+        let isDense = holdsSmallMessages(stage)
         detach(stage)
-        send(channel, old)
+        send(channel, old, mayHandOver: isDense)
         if isCongested(channel) { congested = channel }
         install(stage, pool.take(atLeast: max(count, BufferPool.sizes.large)))
     }
@@ -165,6 +169,7 @@ extension EventLoop {
 
     private func flush(_ stage: UnsafeMutablePointer<OutputStage>) {
         guard let channel = stage.pointee.channel else { return }
+        let isDense = holdsSmallMessages(stage)
         if stage.pointee.messages > 0 {
             channel.pointee.messagesOut.wrappingAdd(UInt64(stage.pointee.messages), ordering: .relaxed)
             channel.pointee.payloadBytesOut.wrappingAdd(UInt64(stage.pointee.payloadBytes), ordering: .relaxed)
@@ -180,7 +185,12 @@ extension EventLoop {
         settle(stage, block)
         detach(stage)
         stage.pointee.sizeHint = block.pointee.end > BufferPool.sizes.medium ? Int32(BufferPool.sizes.large) : 0
-        send(channel, block)
+        send(channel, block, mayHandOver: isDense)
+    }
+
+    /// Whether what this turn has staged for a channel took long to build, by the byte.
+    private func holdsSmallMessages(_ stage: UnsafeMutablePointer<OutputStage>) -> Bool {
+        stage.pointee.payloadBytes <= stage.pointee.messages &* EventLoop.handOverPayloadMax
     }
 
     /// Flushes early: all but `kept`, which is on the list and stays there.
@@ -231,7 +241,9 @@ extension EventLoop {
     // MARK: Sending
 
     /// Writes a block to a channel or passes it to the channel's home loop. Takes the block over.
-    private func send(_ channel: ChannelRef, _ block: OutputBufferRef) {
+    ///
+    /// - Parameter mayHandOver: a large block for another loop's channel is left to that loop.
+    private func send(_ channel: ChannelRef, _ block: OutputBufferRef, mayHandOver: Bool) {
         let count = block.pointee.unsent
         guard count > 0, channel.pointee.isOpen else {
             pool.recycle(block)
@@ -242,7 +254,8 @@ extension EventLoop {
             enqueue(channel, block)
             return
         }
-        if (isHome || count < EventLoop.handOverBytes) && channel.pointee.blocked.load(ordering: .acquiring) == 0
+        if (isHome || !mayHandOver || count < EventLoop.handOverBytes)
+            && channel.pointee.blocked.load(ordering: .acquiring) == 0
             && channel.pointee.tryLock()
         {
             // Looked at again under the lock: from now on nobody else can begin to write.

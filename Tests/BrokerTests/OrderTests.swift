@@ -58,10 +58,12 @@ import Testing
             {
                 var round = 0
                 while round < rounds {
-                    // Bursts of one message up to more than what is handed over to the other loop.
+                    // Bursts of one message up to more than what is handed over to the other loop; those of small messages
+                    // are, those of large ones are not.
                     var burst = ""
+                    let sizeMax = round % 2 == 0 ? 900 : 2_000
                     for _ in 0..<min(rounds - round, 1 + (round * 31) % 97) {
-                        let text = "\(round) " + String(repeating: "x", count: (round * 37) % 900)
+                        let text = "\(round) " + String(repeating: "x", count: (round * 37) % sizeMax)
                         burst += "PUB order.\(number) \(text.utf8.count)\r\n\(text)\r\n"
                         round += 1
                     }
