@@ -185,7 +185,9 @@ public final class MemoryLog: MessageLog {
             }
         } else if slab.isFull && slab.liveBytes < slab.capacity / 2 {
             slab.closeUp { sequence, from, to in
-                guard let (entry, owner) = index.live(sequence), owner == slab.ordinal, entry.place == from else { return false }
+                guard let (entry, owner) = index.live(sequence), owner == slab.ordinal, entry.place == from else {
+                    return false
+                }
                 if let to { index.move(sequence, to: to) }
                 return true
             }

@@ -104,8 +104,14 @@ extension MemoryLog {
             let state = log.state
             #expect(state.messages == UInt64(model.count) && state.lastSequence == last, "seed \(seed) step \(step)")
             #expect(state.firstSequence == model.keys.min() ?? last + 1)
-            #expect(state.bytes == model.values.reduce(0) { $0 + UInt64($1.subject.utf8.count + $1.headers.utf8.count + $1.payload.count + 16) })
-            for (sequence, message) in model { #expect(log.message(sequence) == message, "seed \(seed) step \(step) \(sequence)") }
+            #expect(
+                state.bytes
+                    == model.values.reduce(0) {
+                        $0 + UInt64($1.subject.utf8.count + $1.headers.utf8.count + $1.payload.count + 16)
+                    })
+            for (sequence, message) in model {
+                #expect(log.message(sequence) == message, "seed \(seed) step \(step) \(sequence)")
+            }
             let filter = SubjectFilter(["s.3"], log.subjects)
             #expect(log.count(from: 1, upTo: last, filter) == UInt64(model.values.count { $0.subject == "s.3" }))
             #expect(log.last(upTo: last, filter) == model.filter { $0.value.subject == "s.3" }.keys.max())

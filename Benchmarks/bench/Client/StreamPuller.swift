@@ -54,7 +54,8 @@ final class StreamPuller {
                 pipe.queue(request)
             }
             try pipe.flush()
-            try pipe.wait(for: "\(plan.messages - received) of \(plan.messages) messages, or the last ack's answer, are missing")
+            try pipe.wait(
+                for: "\(plan.messages - received) of \(plan.messages) messages, or the last ack's answer, are missing")
             try pipe.receive { try take($0) }
             progress?.show(Double(received) / Double(plan.messages), note, nowNs: Clock.nowNs())
         }

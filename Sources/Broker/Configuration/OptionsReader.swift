@@ -43,7 +43,8 @@ public struct OptionsReader {
             "max_traced_msg_len":
             try readLogging(key, value)
         case "jetstream" where Preview.streams: try readJetStream(value)
-        case "store_dir" where Preview.streams, "storedir" where Preview.streams: options.jetStream.storeDirectory = try value.path()
+        case "store_dir" where Preview.streams, "storedir" where Preview.streams:
+            options.jetStream.storeDirectory = try value.path()
         case "authorization": try readAuthorization(value)
         case "accounts": try readAccounts(value)
         case "system_account", "system":

@@ -46,7 +46,9 @@ private func created(
             + #""deny_delete":false,"deny_purge":false,"allow_rollup_hdrs":false,"consumer_limits":{},"allow_msg_ttl":false,"#
             + #""metadata":{"_nats.level":"5","_nats.req.level":"0","_nats.ver":"2.15.1","b":"2"}}"#)
     let marker = try created(#"{"name":"S","deny_purge":true,"subject_delete_marker_ttl":1000000000}"#)
-    #expect(marker.allowMessageTTL && marker.allowRollup && !marker.denyPurge && marker.metadata[APIMetadata.requiredLevelKey] == "1")
+    #expect(
+        marker.allowMessageTTL && marker.allowRollup && !marker.denyPurge
+            && marker.metadata[APIMetadata.requiredLevelKey] == "1")
     #expect(try created(#"{"name":"S","max_age":1000000000}"#).duplicateWindowNs == 1_000_000_000)
     #expect(try created(#"{"name":"S","sources":[{"name":"O"}]}"#).subjects.isEmpty)
     let everything = """
@@ -70,7 +72,10 @@ private func created(
         (#"{"name":"S","mirror_direct":true}"#, "stream has no mirror but does have mirror direct"),
         (#"{"name":"S","mirror":{"name":"S"}}"#, "detected cycle"),
         (#"{"name":"S","mirror":{"name":"X","filter_subject":"a b"}}"#, "subject filter 'a b' for the mirror invalid subject"),
-        (#"{"name":"S","sources":[{"name":"X"},{"name":"X","filter_subject":">"}]}"#, "duplicate source configuration detected"),
+        (
+            #"{"name":"S","sources":[{"name":"X"},{"name":"X","filter_subject":">"}]}"#,
+            "duplicate source configuration detected"
+        ),
         (#"{"name":"S","republish":{"dest":"S"}}"#, "stream configuration for republish destination forms a cycle"),
         (#"{"name":"S","pedantic":true,"max_msgs":-2}"#, "pedantic mode: max_msgs must be set to -1"),
         (#"{"name":"S","allow_msg_counter":true,"discard":"new"}"#, "counter stream cannot use discard new"),
@@ -79,12 +84,18 @@ private func created(
 }
 
 @Test func apiStreamsAmongOthers() throws {
-    var directory = StreamDirectory(streams: [try created(#"{"name":"O","subjects":["o.>"],"max_msg_size":100,"allow_direct":true,"max_bytes":500}"#)])
-    #expect(refusal { _ = try created(#"{"name":"S","subjects":["o.x"]}"#, directory) } == "subjects overlap with an existing stream")
-    #expect(refusal { _ = try created(#"{"name":"O"}"#, directory) } == "stream name already in use with a different configuration")
+    var directory = StreamDirectory(streams: [
+        try created(#"{"name":"O","subjects":["o.>"],"max_msg_size":100,"allow_direct":true,"max_bytes":500}"#)
+    ])
+    #expect(
+        refusal { _ = try created(#"{"name":"S","subjects":["o.x"]}"#, directory) }
+            == "subjects overlap with an existing stream")
+    #expect(
+        refusal { _ = try created(#"{"name":"O"}"#, directory) } == "stream name already in use with a different configuration")
     let same = try decoded(
         StreamConfigRequest.self,
-        #"{"name":"O","subjects":["o.>"],"max_msg_size":100,"allow_direct":true,"max_bytes":500,"metadata":{"_nats.level":"9"}}"#)
+        #"{"name":"O","subjects":["o.>"],"max_msg_size":100,"allow_direct":true,"max_bytes":500,"metadata":{"_nats.level":"9"}}"#
+    )
     #expect(try same.config.checkedForCreate(pedantic: false, limits: JetStreamLimits(), directory: directory) == .exists)
     let mirror = try created(#"{"name":"M","mirror":{"name":"O"}}"#, directory)
     #expect(mirror.mirrorDirect)
@@ -108,17 +119,23 @@ private func created(
     func updated(_ before: String, _ after: String, _ consumers: [ConsumerConfig] = []) throws -> StreamConfig {
         let old = try created(before)
         return try stream(after).checkedForUpdate(
-            from: old, pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory(streams: [old]), consumers: consumers)
+            from: old, pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory(streams: [old]),
+            consumers: consumers)
     }
-    let sealed = try updated(#"{"name":"S","allow_rollup_hdrs":true,"max_age":1000000000}"#, #"{"name":"S","sealed":true,"max_age":1000000000}"#)
+    let sealed = try updated(
+        #"{"name":"S","allow_rollup_hdrs":true,"max_age":1000000000}"#, #"{"name":"S","sealed":true,"max_age":1000000000}"#)
     #expect(sealed.maxAgeNs == 0 && sealed.discard == .new && sealed.denyDelete && sealed.denyPurge && !sealed.allowRollup)
     let refused = [
         (#"{"name":"S"}"#, #"{"name":"S","storage":"memory"}"#, "stream configuration update can not change storage type"),
-        (#"{"name":"S"}"#, #"{"name":"S","retention":"workqueue"}"#,
-            "stream configuration update can not change retention policy to/from workqueue"),
+        (
+            #"{"name":"S"}"#, #"{"name":"S","retention":"workqueue"}"#,
+            "stream configuration update can not change retention policy to/from workqueue"
+        ),
         (#"{"name":"S","deny_purge":true}"#, #"{"name":"S"}"#, "stream configuration update can not cancel deny purge"),
-        (#"{"name":"S","mirror":{"name":"A"}}"#, #"{"name":"S","mirror":{"name":"B"}}"#,
-            "stream mirror configuration can not be updated"),
+        (
+            #"{"name":"S","mirror":{"name":"A"}}"#, #"{"name":"S","mirror":{"name":"B"}}"#,
+            "stream mirror configuration can not be updated"
+        ),
         (#"{"name":"S","allow_msg_ttl":true}"#, #"{"name":"S"}"#, "message TTL status can not be disabled"),
         (#"{"name":"S"}"#, #"{"name":"S","persist_mode":"async"}"#, "stream configuration update can not change persist mode"),
     ]
@@ -164,23 +181,31 @@ private func consumer(
 @Test func apiConsumersThatAreRefused() {
     let texts = [
         (#"{"name":"a.b"}"#, #"consumer name can not contain '.', '*', '>', '\', '/'"#),
-        (#"{"sample_freq":"x%"}"#, #"failed to parse consumer sampling configuration: strconv.Atoi: parsing "x": invalid syntax"#),
+        (
+            #"{"sample_freq":"x%"}"#,
+            #"failed to parse consumer sampling configuration: strconv.Atoi: parsing "x": invalid syntax"#
+        ),
         (#"{"sample_freq":"-5"}"#, "failed to parse consumer sampling configuration: <nil>"),
         (#"{"deliver_subject":"s.x"}"#, "consumer deliver subject forms a cycle"),
         (#"{"deliver_subject":"d.*"}"#, "consumer deliver subject has wildcards"),
-        (#"{"deliver_policy":"last_per_subject"}"#,
-            "consumer delivery policy is deliver last per subject, but optional filter subject is not set"),
+        (
+            #"{"deliver_policy":"last_per_subject"}"#,
+            "consumer delivery policy is deliver last per subject, but optional filter subject is not set"
+        ),
         (#"{"opt_start_seq":5}"#, "consumer delivery policy is deliver all, but optional start sequence is also set"),
         (#"{"filter_subjects":["s.a","s.*"]}"#, "consumer subject filters cannot overlap"),
-        (#"{"priority_policy":"overflow","priority_groups":["a b"]}"#,
-            "Valid priority group name must match A-Z, a-z, 0-9, -_/=)+ and may not exceed 16 characters"),
+        (
+            #"{"priority_policy":"overflow","priority_groups":["a b"]}"#,
+            "Valid priority group name must match A-Z, a-z, 0-9, -_/=)+ and may not exceed 16 characters"
+        ),
         (#"{"max_expires":5}"#, "consumer max request expires needs to be >= 1ms"),
         (#"{"backoff":[5,6],"max_deliver":1}"#, "max deliver is required to be > length of backoff values"),
         (#"{"durable_name":"D","name":"C"}"#, "Consumer Durable and Name have to be equal if both are provided"),
     ]
     for (body, text) in texts { #expect(refusal { _ = try consumer(body) } == text, "\(body)") }
     #expect(refusal { _ = try consumer("{}", pedantic: true) } == nil)
-    #expect(refusal { _ = try consumer(#"{"max_batch":-1}"#, pedantic: true) } == "pedantic mode: max_batch must not be negative")
+    #expect(
+        refusal { _ = try consumer(#"{"max_batch":-1}"#, pedantic: true) } == "pedantic mode: max_batch must not be negative")
 }
 
 @Test func apiConsumerUpdates() throws {
@@ -189,7 +214,9 @@ private func consumer(
         try consumer(body, existing: old, action: action, isHeard: isHeard)
     }
     #expect(try update(#"{"durable_name":"C","deliver_subject":"e"}"#).pauseUntilNs == old.pauseUntilNs)
-    #expect(refusal { _ = try update(#"{"durable_name":"C","deliver_subject":"e"}"#, isHeard: true) } == "consumer name already in use")
+    #expect(
+        refusal { _ = try update(#"{"durable_name":"C","deliver_subject":"e"}"#, isHeard: true) }
+            == "consumer name already in use")
     #expect(refusal { _ = try update(#"{"durable_name":"C"}"#) } == "can not update push consumer to pull based")
     #expect(
         refusal { _ = try update(#"{"durable_name":"C","deliver_subject":"d","ack_policy":"all"}"#) }
@@ -231,13 +258,22 @@ private func consumer(
     let texts: [(String, ConsumerCreateSubject, String)] = [
         (#"{"stream_name":"T"}"#, named, "stream name in subject does not match request"),
         (#"{"stream_name":"S"}"#, named, "Consumer create request did not match filtered subject from create subject"),
-        (#"{"stream_name":"S","config":{"filter_subjects":["s.a"]}}"#, named,
-            "consumer with multiple subject filters cannot use subject based API"),
-        (#"{"stream_name":"S","config":{"durable_name":"D"}}"#, .ephemeral(stream: "S"),
-            "consumer expected to be ephemeral but a durable name was set in request"),
-        (#"{"stream_name":"S"}"#, .durable(stream: "S", consumer: "D"),
-            "consumer expected to be durable but a durable name was not set"),
-        (#"{"stream_name":"S"}"#, .named(stream: "S", consumer: "a/b", filter: ""), "Consumer name can not contain path separators"),
+        (
+            #"{"stream_name":"S","config":{"filter_subjects":["s.a"]}}"#, named,
+            "consumer with multiple subject filters cannot use subject based API"
+        ),
+        (
+            #"{"stream_name":"S","config":{"durable_name":"D"}}"#, .ephemeral(stream: "S"),
+            "consumer expected to be ephemeral but a durable name was set in request"
+        ),
+        (
+            #"{"stream_name":"S"}"#, .durable(stream: "S", consumer: "D"),
+            "consumer expected to be durable but a durable name was not set"
+        ),
+        (
+            #"{"stream_name":"S"}"#, .named(stream: "S", consumer: "a/b", filter: ""),
+            "Consumer name can not contain path separators"
+        ),
     ]
     for (body, subject, text) in texts { #expect(refusal { _ = try config(body, subject) } == text) }
 }

@@ -10,13 +10,16 @@ private func text(_ reply: [UInt8]) -> String { String(decoding: reply, as: UTF8
     let error = #""error":{"code":404,"err_code":10059,"description":"stream not found"}"#
     let replies: [(APIResponse.Kind, String)] = [
         (.streamDelete, ""), (.streamNames, #","total":0,"offset":0,"limit":0,"streams":null"#),
-        (.streamList, #","total":0,"offset":0,"limit":0,"streams":[]"#), (.consumerNames, #","total":0,"offset":0,"limit":0,"consumers":[]"#),
-        (.streamInfo, #","total":0,"offset":0,"limit":0"#), (.streamPurge, #","purged":0"#), (.consumerReset, #","reset_seq":0"#),
+        (.streamList, #","total":0,"offset":0,"limit":0,"streams":[]"#),
+        (.consumerNames, #","total":0,"offset":0,"limit":0,"consumers":[]"#),
+        (.streamInfo, #","total":0,"offset":0,"limit":0"#), (.streamPurge, #","purged":0"#),
+        (.consumerReset, #","reset_seq":0"#),
         (.streamRestore, #","deliver_subject":"""#), (.consumerPause, #","paused":false,"pause_until":"0001-01-01T00:00:00Z""#),
     ]
     for (kind, rest) in replies {
         #expect(
-            text(APIResponse.failure(kind, .streamNotFound)) == #"{"type":"io.nats.jetstream.api.v1.\#(kind.rawValue)",\#(error)\#(rest)}"#)
+            text(APIResponse.failure(kind, .streamNotFound))
+                == #"{"type":"io.nats.jetstream.api.v1.\#(kind.rawValue)",\#(error)\#(rest)}"#)
     }
 }
 
@@ -30,7 +33,10 @@ private func text(_ reply: [UInt8]) -> String { String(decoding: reply, as: UTF8
     info.leader = "node"
     info.sources = [StreamSourceInfo(name: "O", error: .streamNotFound)]
     let reply = text(APIResponse.streamInfo(info, page: Page(total: 2, offset: 0, limit: Page.subjectsMax)))
-    #expect(reply.hasPrefix(#"{"type":"io.nats.jetstream.api.v1.stream_info_response","total":2,"offset":0,"limit":100000,"config":{"name":"S","#))
+    #expect(
+        reply.hasPrefix(
+            #"{"type":"io.nats.jetstream.api.v1.stream_info_response","total":2,"offset":0,"limit":100000,"config":{"name":"S","#
+        ))
     #expect(
         reply.hasSuffix(
             #","created":"1970-01-01T00:00:00Z","state":{"messages":3,"bytes":0,"first_seq":0,"first_ts":"0001-01-01T00:00:00Z","#
@@ -38,8 +44,10 @@ private func text(_ reply: [UInt8]) -> String { String(decoding: reply, as: UTF8
                 + #""consumer_count":0},"cluster":{"leader":"node"},"sources":[{"name":"O","lag":0,"active":-1,"#
                 + #""error":{"code":404,"err_code":10059,"description":"stream not found"}}],"ts":"1970-01-01T00:00:01.5Z"}"#))
     #expect(text(APIResponse.stream(.streamCreate, info, didCreate: true)).hasSuffix(#","did_create":true}"#))
-    #expect(text(APIResponse.names(.streamNames, page: Page(total: 0, offset: 0, limit: 1024), [])).hasSuffix(#""streams":null}"#))
-    #expect(text(APIResponse.purged(5)) == #"{"type":"io.nats.jetstream.api.v1.stream_purge_response","success":true,"purged":5}"#)
+    #expect(
+        text(APIResponse.names(.streamNames, page: Page(total: 0, offset: 0, limit: 1024), [])).hasSuffix(#""streams":null}"#))
+    #expect(
+        text(APIResponse.purged(5)) == #"{"type":"io.nats.jetstream.api.v1.stream_purge_response","success":true,"purged":5}"#)
 }
 
 @Test func apiRepliesOfConsumers() {

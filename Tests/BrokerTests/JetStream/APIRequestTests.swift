@@ -28,23 +28,40 @@ private func failure<Request: JSONReadable>(_ type: Request.Type, _ body: String
         (#"{"name":"S"}5"#, "json: cannot unmarshal number into Go value of type server.StreamConfigRequest"),
         (#"{"name":5}"#, "json: cannot unmarshal number into Go struct field StreamConfigRequest.name of type string"),
         (#"{"NAME":5}"#, "json: cannot unmarshal number into Go struct field StreamConfigRequest.name of type string"),
-        (#"{"subjects":"a"}"#, "json: cannot unmarshal string into Go struct field StreamConfigRequest.subjects of type []string"),
+        (
+            #"{"subjects":"a"}"#,
+            "json: cannot unmarshal string into Go struct field StreamConfigRequest.subjects of type []string"
+        ),
         (#"{"subjects":["a",5]}"#, "json: cannot unmarshal number into StreamConfigRequest.subjects.1 of type string"),
-        (#"{"sources":{}}"#,
-            "json: cannot unmarshal object into Go struct field StreamConfigRequest.sources of type []*server.StreamSource"),
-        (#"{"sources":[{"name":5}]}"#,
-            "json: cannot unmarshal number into Go struct field StreamConfigRequest.sources.0.name of type string"),
-        (#"{"mirror":{"subject_transforms":[5]}}"#,
+        (
+            #"{"sources":{}}"#,
+            "json: cannot unmarshal object into Go struct field StreamConfigRequest.sources of type []*server.StreamSource"
+        ),
+        (
+            #"{"sources":[{"name":5}]}"#,
+            "json: cannot unmarshal number into Go struct field StreamConfigRequest.sources.0.name of type string"
+        ),
+        (
+            #"{"mirror":{"subject_transforms":[5]}}"#,
             "json: cannot unmarshal number into StreamConfigRequest.mirror.subject_transforms.0 of type "
-                + "server.SubjectTransformConfig"),
-        (#"{"metadata":{"a.b":5}}"#,
-            "json: cannot unmarshal number into Go struct field StreamConfigRequest.metadata.a.b of type string"),
-        (#"{"max_msgs":1.5}"#,
-            "json: cannot unmarshal number 1.5 into Go struct field StreamConfigRequest.max_msgs of type int64"),
-        (#"{"max_msg_size":3000000000}"#,
-            "json: cannot unmarshal number 3000000000 into Go struct field StreamConfigRequest.max_msg_size of type int32"),
-        (#"{"max_age":"1s"}"#,
-            "json: cannot unmarshal string into Go struct field StreamConfigRequest.max_age of type time.Duration"),
+                + "server.SubjectTransformConfig"
+        ),
+        (
+            #"{"metadata":{"a.b":5}}"#,
+            "json: cannot unmarshal number into Go struct field StreamConfigRequest.metadata.a.b of type string"
+        ),
+        (
+            #"{"max_msgs":1.5}"#,
+            "json: cannot unmarshal number 1.5 into Go struct field StreamConfigRequest.max_msgs of type int64"
+        ),
+        (
+            #"{"max_msg_size":3000000000}"#,
+            "json: cannot unmarshal number 3000000000 into Go struct field StreamConfigRequest.max_msg_size of type int32"
+        ),
+        (
+            #"{"max_age":"1s"}"#,
+            "json: cannot unmarshal string into Go struct field StreamConfigRequest.max_age of type time.Duration"
+        ),
         (#"{"retention":"foo"}"#, #"can not unmarshal "\"foo\"""#), (#"{"retention":null}"#, #"can not unmarshal "null""#),
         (#"{"compression":"x"}"#, "unknown compression algorithm"),
         (#"{"compression":3}"#, "json: cannot unmarshal number into Go value of type string"),
@@ -71,11 +88,18 @@ private func failure<Request: JSONReadable>(_ type: Request.Type, _ body: String
     let texts = [
         (#"{"action":"x"}"#, #"unknown consumer action: "x""#), (#"{"action":null}"#, "unknown consumer action: null"),
         (#"{"config":{"priority_policy":5}}"#, "unknown priority policy: 5"),
-        (#"{"config":{"backoff":[1.5]}}"#,
-            "json: cannot unmarshal number 1.5 into CreateConsumerRequest.config.backoff.0 of type time.Duration"),
-        (#"{"config":{"opt_start_time":"x"}}"#,
-            #"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#),
-        (#"{"config":5}"#, "json: cannot unmarshal number into Go struct field CreateConsumerRequest.config of type server.ConsumerConfig"),
+        (
+            #"{"config":{"backoff":[1.5]}}"#,
+            "json: cannot unmarshal number 1.5 into CreateConsumerRequest.config.backoff.0 of type time.Duration"
+        ),
+        (
+            #"{"config":{"opt_start_time":"x"}}"#,
+            #"parsing time "x" as "2006-01-02T15:04:05Z07:00": cannot parse "x" as "2006""#
+        ),
+        (
+            #"{"config":5}"#,
+            "json: cannot unmarshal number into Go struct field CreateConsumerRequest.config of type server.ConsumerConfig"
+        ),
     ]
     for (body, text) in texts { #expect(failure(ConsumerCreateRequest.self, body) == "invalid JSON: " + text, "\(body)") }
 }
@@ -87,9 +111,12 @@ private func failure<Request: JSONReadable>(_ type: Request.Type, _ body: String
     #expect(throws: APIError.invalidJSON("consumer group not specified")) {
         try reading("{}") { try ConsumerUnpinRequest.decode($0) }
     }
-    #expect(throws: APIError.invalidJSON("unexpected end of JSON input")) { try reading("") { try ConsumerUnpinRequest.decode($0) } }
-    #expect(try reading(#"{"pause_until":"2040-01-01T00:00:00+01:00"}"#) { try ConsumerPauseRequest.decode($0).pauseUntilNs }
-        == 2_208_985_200_000_000_000)
+    #expect(throws: APIError.invalidJSON("unexpected end of JSON input")) {
+        try reading("") { try ConsumerUnpinRequest.decode($0) }
+    }
+    #expect(
+        try reading(#"{"pause_until":"2040-01-01T00:00:00+01:00"}"#) { try ConsumerPauseRequest.decode($0).pauseUntilNs }
+            == 2_208_985_200_000_000_000)
     for body in ["", "{}", " { } "] { #expect(reading(body, RequestBody.isEmpty)) }
     for body in ["null", "[]", " ", "{}x"] { #expect(!reading(body, RequestBody.isEmpty)) }
 }
@@ -117,25 +144,32 @@ private func failure<Request: JSONReadable>(_ type: Request.Type, _ body: String
     ] {
         #expect(direct(body) == .bad, "\(body)")
     }
-    for body in [#"{"seq":1,"bogus":2}"#, #"{"multi_last":["a"],"seq":1,"batch":5}"#] { #expect(direct(body) == nil, "\(body)") }
+    for body in [#"{"seq":1,"bogus":2}"#, #"{"multi_last":["a"],"seq":1,"batch":5}"#] {
+        #expect(direct(body) == nil, "\(body)")
+    }
     #expect(throws: MessageGetRequest.DirectFailure.bad) {
         try reading(#"{"seq":1}"#) { try MessageGetRequest.decodeDirect($0, lastBySubject: "a") }
     }
 }
 
 @Test func apiPullRequests() throws {
-    for (body, batch) in [("", 1), ("7", 7), (" 5", 5), ("x", 1), ("-3", 1), ("null", 1), (#"{"batch":0}"#, 1), (#"{"batch":9}"#, 9)] {
+    for (body, batch) in [
+        ("", 1), ("7", 7), (" 5", 5), ("x", 1), ("-3", 1), ("null", 1), (#"{"batch":0}"#, 1), (#"{"batch":9}"#, 9),
+    ] {
         #expect(try reading(body) { try PullRequest.decode($0).batch } == batch, "\(body)")
     }
     #expect(throws: PullRequest.Failure(text: "json: cannot unmarshal string into Go struct field .batch of type int")) {
         try reading(#"{"batch":"x"}"#) { try PullRequest.decode($0) }
     }
-    #expect(throws: PullRequest.Failure(text: "unexpected end of JSON input")) { try reading("{") { try PullRequest.decode($0) } }
+    #expect(throws: PullRequest.Failure(text: "unexpected end of JSON input")) {
+        try reading("{") { try PullRequest.decode($0) }
+    }
 }
 
 @Test func apiTimes() throws {
     let times: [(String, Int64)] = [
-        ("1970-01-01T00:00:00Z", 0), ("2026-11-21T12:15:26.525030622Z", 1_795_263_326_525_030_622), ("1969-12-31T23:59:59.5Z", -500_000_000),
+        ("1970-01-01T00:00:00Z", 0), ("2026-11-21T12:15:26.525030622Z", 1_795_263_326_525_030_622),
+        ("1969-12-31T23:59:59.5Z", -500_000_000),
         ("2000-02-29T23:59:59Z", 951_868_799_000_000_000), ("0001-01-01T00:00:00Z", Timestamp.zero),
     ]
     for (text, ns) in times {

@@ -1,7 +1,7 @@
 import Testing
+import Wire
 
 @testable import Broker
-import Wire
 
 private func next(_ pattern: String, _ zone: String, _ after: String, now: String? = nil) throws -> String {
     let time = try Timestamp.parse(after)
@@ -61,7 +61,9 @@ private func next(_ pattern: String, _ zone: String, _ after: String, now: Strin
             try MessageSchedule.next(pattern, timeZone: "", after: time, now: time)
         }
     }
-    for pattern in ["1-5/2 * * * * *", "1,2,,3 * * * * *", "+1 * * * * *", "  *   * *  * * *  ", "*-5 * * * * *", "?/5 * * * * *"] {
+    for pattern in [
+        "1-5/2 * * * * *", "1,2,,3 * * * * *", "+1 * * * * *", "  *   * *  * * *  ", "*-5 * * * * *", "?/5 * * * * *",
+    ] {
         _ = try MessageSchedule.next(pattern, timeZone: "", after: time, now: time)
     }
     for zone in ["Nope", "europe/berlin", "../etc/passwd", "/etc/passwd", "Europe", "a\\b", "UTC/", "Europe/Berlin\0x"] {
@@ -79,13 +81,17 @@ private func next(_ pattern: String, _ zone: String, _ after: String, now: Strin
 /// A time zone file that is damaged is none, or another one; it never takes the broker down.
 @Test func apiTimeZoneFilesThatAreDamaged() throws {
     // Two changes and a rule, as zic writes them: an empty first half, then the 64-bit one.
-    func number(_ value: Int64, _ size: Int) -> [UInt8] { (0..<size).map { UInt8(truncatingIfNeeded: value >> Int64(8 * (size - 1 - $0))) } }
+    func number(_ value: Int64, _ size: Int) -> [UInt8] {
+        (0..<size).map { UInt8(truncatingIfNeeded: value >> Int64(8 * (size - 1 - $0))) }
+    }
     func header(_ times: Int64, _ types: Int64, _ characters: Int64) -> [UInt8] {
         Array("TZif2".utf8) + [UInt8](repeating: 0, count: 15) + [0, 0, 0, times, types, characters].flatMap { number($0, 4) }
     }
     var file = header(0, 1, 1) + number(0, 4) + [0, 0, 0]
     file += header(2, 2, 8) + number(1_000_000, 8) + number(2_000_000, 8) + [1, 0]
-    file += number(3600, 4) + [0, 0] + number(7200, 4) + [1, 4] + Array("CET\0CES\0".utf8) + Array("\nCET-1CEST,M3.5.0,M10.5.0/3\n".utf8)
+    file +=
+        number(3600, 4) + [0, 0] + number(7200, 4) + [1, 4] + Array("CET\0CES\0".utf8)
+        + Array("\nCET-1CEST,M3.5.0,M10.5.0/3\n".utf8)
     let rules = try #require(TimeZoneRules.parse(file))
     #expect([0, 1_500_000, 2_000_000].map { rules.offset(at: $0) } == [3600, 7200, 3600])
     // Only the rule is left to say what holds in the summer of 2026.

@@ -7,7 +7,8 @@ import Wire
 
 @Suite struct ConsumerAPITests {
     private func request(
-        _ world: ConsumerFixture, _ body: String = "", commits: Bool = true, _ call: (ByteView, @escaping ([UInt8]) -> Void) -> Void
+        _ world: ConsumerFixture, _ body: String = "", commits: Bool = true,
+        _ call: (ByteView, @escaping ([UInt8]) -> Void) -> Void
     ) -> String? {
         var answer: String?
         Array(body.utf8).withUnsafeBytes { call(ByteView($0)) { answer = String(decoding: $0, as: UTF8.self) } }
@@ -32,14 +33,17 @@ import Wire
         var answer: String?
         let body = Array(#"{"stream_name":"S","config":{"durable_name":"d","ack_policy":"explicit"}}"#.utf8)
         body.withUnsafeBytes {
-            world.api.create(.durable(stream: "S", consumer: "d"), ByteView($0)) { answer = String(decoding: $0, as: UTF8.self) }
+            world.api.create(.durable(stream: "S", consumer: "d"), ByteView($0)) {
+                answer = String(decoding: $0, as: UTF8.self)
+            }
         }
         world.endTurn(commits: false)
         #expect(answer == nil && world.registry["d"] != nil)
         world.commitJournal()
         let text = try #require(answer)
-        #expect(text.hasPrefix(
-            #"{"type":"io.nats.jetstream.api.v1.consumer_create_response","stream_name":"S","name":"d","created":""#))
+        #expect(
+            text.hasPrefix(
+                #"{"type":"io.nats.jetstream.api.v1.consumer_create_response","stream_name":"S","name":"d","created":""#))
         #expect(text.contains(#""num_pending":1"#) && text.contains(#""_nats.ver":"2.15.1""#))
         #expect(text.contains(#""delivered":{"consumer_seq":0,"stream_seq":0},"ack_floor":{"consumer_seq":0,"stream_seq":0}"#))
         #expect(world.events().map(\.to) == ["$JS.EVENT.ADVISORY.CONSUMER.CREATED.S.d"])
@@ -76,11 +80,13 @@ import Wire
         let world = try ConsumerFixture()
         #expect(
             request(world) { world.api.names($0, $1) }
-                == #"{"type":"io.nats.jetstream.api.v1.consumer_names_response","total":0,"offset":0,"limit":1024,"consumers":[]}"#)
+                == #"{"type":"io.nats.jetstream.api.v1.consumer_names_response","total":0,"offset":0,"limit":1024,"consumers":[]}"#
+        )
         for name in ["b", "a", "C"] { _ = try world.create(name) }
         #expect(
             request(world, #"{"offset":1}"#) { world.api.names($0, $1) }
-                == #"{"type":"io.nats.jetstream.api.v1.consumer_names_response","total":3,"offset":1,"limit":1024,"consumers":["a","b"]}"#)
+                == #"{"type":"io.nats.jetstream.api.v1.consumer_names_response","total":3,"offset":1,"limit":1024,"consumers":["a","b"]}"#
+        )
         let list = try #require(request(world) { world.api.list($0, $1) })
         #expect(list.contains(#""total":3,"offset":0,"limit":256,"consumers":[{"stream_name":"S","name":"C""#))
         // Lists show what is stored, not what the server adds.
@@ -91,7 +97,9 @@ import Wire
     @Test func infoAndDelete() throws {
         let world = try ConsumerFixture()
         _ = try world.create("c")
-        #expect(request(world, "x") { world.api.info("c", $0, $1) } == failure("info", 400, 10038, "expected an empty request payload"))
+        #expect(
+            request(world, "x") { world.api.info("c", $0, $1) }
+                == failure("info", 400, 10038, "expected an empty request payload"))
         #expect(request(world) { world.api.info("d", $0, $1) } == failure("info", 404, 10014, "consumer not found"))
         #expect(request(world) { world.api.info("c", $0, $1) }?.contains(#""num_waiting":0"#) == true)
         #expect(request(world, commits: false) { world.api.delete("c", $0, $1) } == nil)
@@ -104,17 +112,24 @@ import Wire
     @Test func pauseUnpinReset() throws {
         let world = try ConsumerFixture()
         try world.store("s.a", "s.b")
-        _ = try world.create("c") { $0.priorityGroups = ["A"]; $0.priorityPolicy = .pinnedClient }
+        _ = try world.create("c") {
+            $0.priorityGroups = ["A"]; $0.priorityPolicy = .pinnedClient
+        }
         var answer: String?
         Array(#"{"pause_until":"2030-01-01T00:00:00Z"}"#.utf8).withUnsafeBytes {
             world.api.pause("c", ByteView($0)) { answer = String(decoding: $0, as: UTF8.self) }
         }
         world.endTurn()
-        #expect(answer?.hasPrefix(
-            #"{"type":"io.nats.jetstream.api.v1.consumer_pause_response","paused":true,"pause_until":"2030-01-01T00:00:00Z","#) == true)
+        #expect(
+            answer?.hasPrefix(
+                #"{"type":"io.nats.jetstream.api.v1.consumer_pause_response","paused":true,"pause_until":"2030-01-01T00:00:00Z","#
+            ) == true)
         world.api.pause("c", .empty) { answer = String(decoding: $0, as: UTF8.self) }
         world.endTurn()
-        #expect(answer == #"{"type":"io.nats.jetstream.api.v1.consumer_pause_response","paused":false,"pause_until":"0001-01-01T00:00:00Z"}"#)
+        #expect(
+            answer
+                == #"{"type":"io.nats.jetstream.api.v1.consumer_pause_response","paused":false,"pause_until":"0001-01-01T00:00:00Z"}"#
+        )
         #expect(
             request(world, #"{"group":"A"}"#) { world.api.unpin("c", $0, $1) }
                 == #"{"type":"io.nats.jetstream.api.v1.consumer_unpin_response"}"#)

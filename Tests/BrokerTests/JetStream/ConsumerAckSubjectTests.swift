@@ -19,13 +19,15 @@ import Wire
             #expect(reference?.sequence == number && reference?.delivery == number + 1 && reference?.pending == number)
         }
         let subject = writer.write(deliveries: .max, sequence: .max, delivery: .max, timeNs: .min, pending: .max)
-        #expect(subject.string == "$JS.ACK.ORDERS.c-1.18446744073709551615.18446744073709551615.18446744073709551615.0."
-            + "18446744073709551615")
+        #expect(
+            subject.string == "$JS.ACK.ORDERS.c-1.18446744073709551615.18446744073709551615.18446744073709551615.0."
+                + "18446744073709551615")
     }
 
     @Test func readsBothLayouts() {
         let short = read("$JS.ACK.S.C.2.3.4.5.6")
-        #expect(short?.deliveries == 2 && short?.sequence == 3 && short?.delivery == 4 && short?.timeNs == 5 && short?.pending == 6)
+        #expect(
+            short?.deliveries == 2 && short?.sequence == 3 && short?.delivery == 4 && short?.timeNs == 5 && short?.pending == 6)
         #expect(read("$JS.ACK._.hash.S.C.2.3.4.5.6") == short)
         #expect(read("$JS.ACK._.hash.S.C.2.3.4.5.6.rest.of.it") == short)
     }

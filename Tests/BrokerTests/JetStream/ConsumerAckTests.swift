@@ -6,7 +6,9 @@ import Wire
 @testable import Broker
 
 @Suite struct ConsumerAckTests {
-    private func world(_ count: Int = 3, _ change: (inout ConsumerConfig) -> Void = { _ in }) throws -> (ConsumerFixture, Consumer) {
+    private func world(_ count: Int = 3, _ change: (inout ConsumerConfig) -> Void = { _ in }) throws -> (
+        ConsumerFixture, Consumer
+    ) {
         let world = try ConsumerFixture()
         for _ in 0..<count { try world.append("s.a") }
         world.commitLog()
@@ -71,7 +73,9 @@ import Wire
         world.interests.append("next")
         world.ack(consumer, first[0], "+NXT", reply: "next")
         #expect(world.taken().map { "\($0.to) \($0.sequence ?? 0)" } == ["next 2"])
-        world.send(#"+NXT {"batch":2,"no_wait":true}"#, to: "$JS.ACK.S.c.1.2.2.1.0", reply: "next") { consumer.receive(ack: $0) }
+        world.send(#"+NXT {"batch":2,"no_wait":true}"#, to: "$JS.ACK.S.c.1.2.2.1.0", reply: "next") {
+            consumer.receive(ack: $0)
+        }
         world.endTurn()
         #expect(world.taken().map { $0.sequence.map { "\($0)" } ?? $0.status } == ["3", "404 No Messages"])
         #expect(consumer.info().ackFloor.stream == 2)
@@ -127,7 +131,9 @@ import Wire
     }
 
     @Test func backoffByDelivery() throws {
-        let (world, consumer) = try world(1) { $0.backoffNs = [1_000_000_000, 3_000_000_000]; $0.maxDeliver = 4 }
+        let (world, consumer) = try world(1) {
+            $0.backoffNs = [1_000_000_000, 3_000_000_000]; $0.maxDeliver = 4
+        }
         world.pull(consumer, #"{"batch":9,"expires":600000000000}"#)
         #expect(world.taken().count == 1)
         for (wait, deliveries) in [(1_000, 2), (3_000, 3), (3_000, 4)] as [(Int64, UInt64)] {

@@ -56,20 +56,40 @@ import Wire
         #expect(try start { $0.deliverPolicy = .all } == (1, 10, 0))
         #expect(try start { $0.deliverPolicy = .last } == (10, 1, 9))
         #expect(try start { $0.deliverPolicy = .new } == (nil, 0, 10))
-        #expect(try start { $0.deliverPolicy = .last; $0.filterSubject = "s.even" } == (9, 1, 8))
-        #expect(try start { $0.deliverPolicy = .byStartSequence; $0.startSequence = 4 } == (4, 7, 3))
-        #expect(try start { $0.deliverPolicy = .byStartSequence; $0.startSequence = 400 } == (nil, 0, 399))
+        #expect(
+            try start {
+                $0.deliverPolicy = .last; $0.filterSubject = "s.even"
+            } == (9, 1, 8))
+        #expect(
+            try start {
+                $0.deliverPolicy = .byStartSequence; $0.startSequence = 4
+            } == (4, 7, 3))
+        #expect(
+            try start {
+                $0.deliverPolicy = .byStartSequence; $0.startSequence = 400
+            } == (nil, 0, 399))
         let fifth = ConsumerFixture.startWallNs + 4_000_000_000
-        #expect(try start { $0.deliverPolicy = .byStartTime; $0.startTimeNs = fifth } == (5, 6, 4))
-        #expect(try start { $0.deliverPolicy = .byStartTime; $0.startTimeNs = .max } == (nil, 0, 10))
-        #expect(try start { $0.deliverPolicy = .lastPerSubject; $0.filterSubject = "s.*" } == (9, 2, 8))
+        #expect(
+            try start {
+                $0.deliverPolicy = .byStartTime; $0.startTimeNs = fifth
+            } == (5, 6, 4))
+        #expect(
+            try start {
+                $0.deliverPolicy = .byStartTime; $0.startTimeNs = .max
+            } == (nil, 0, 10))
+        #expect(
+            try start {
+                $0.deliverPolicy = .lastPerSubject; $0.filterSubject = "s.*"
+            } == (9, 2, 8))
         #expect(try start { $0.filterSubjects = ["s.odd", "s.x"] } == (2, 5, 0))
     }
 
     @Test func lastPerSubjectThenEverythingBehind() throws {
         let world = try ConsumerFixture()
         try world.store("s.a", "s.b", "s.a", "s.c", "s.b")
-        let consumer = try world.create { $0.deliverPolicy = .lastPerSubject; $0.filterSubject = "s.*" }
+        let consumer = try world.create {
+            $0.deliverPolicy = .lastPerSubject; $0.filterSubject = "s.*"
+        }
         #expect(consumer.info().pending == 3)
         // What is removed from among them is not waited for; what is not among them does not count.
         #expect(try world.log.remove(4, erases: false))
@@ -135,7 +155,8 @@ import Wire
         let consumer = try world.create { $0.headersOnly = true }
         world.pull(consumer, "2")
         let sent = world.taken()
-        #expect(sent.map(\.headers) == ["NATS/1.0\r\nNats-Msg-Size: 5\r\n\r\n", "NATS/1.0\r\na: b\r\nNats-Msg-Size: 5\r\n\r\n"])
+        #expect(
+            sent.map(\.headers) == ["NATS/1.0\r\nNats-Msg-Size: 5\r\n\r\n", "NATS/1.0\r\na: b\r\nNats-Msg-Size: 5\r\n\r\n"])
         #expect(sent.allSatisfy { $0.payload.isEmpty })
     }
 
@@ -178,7 +199,9 @@ import Wire
         world.endTurn()
         let events = world.events()
         #expect(events.map(\.to) == ["$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.S.c"])
-        #expect(events[0].payload.contains(#""consumer_seq":1,"stream_seq":1,"deliveries":1,"reason":"Unacknowledged message was deleted""#))
+        #expect(
+            events[0].payload.contains(
+                #""consumer_seq":1,"stream_seq":1,"deliveries":1,"reason":"Unacknowledged message was deleted""#))
         #expect(consumer.info().ackPending == 1 && consumer.info().ackFloor.stream == 1)
         #expect(try world.log.removeAll(below: 10) == 2)
         #expect(consumer.info().ackPending == 0 && consumer.info().pending == 0)
@@ -199,7 +222,9 @@ import Wire
 
     @Test func saysWhatItStillNeeds() throws {
         let world = try ConsumerFixture { $0.retention = .interest }
-        let consumer = try world.create { $0.filterSubject = "s.a"; $0.maxDeliver = 1; $0.ackWaitNs = 1_000_000_000 }
+        let consumer = try world.create {
+            $0.filterSubject = "s.a"; $0.maxDeliver = 1; $0.ackWaitNs = 1_000_000_000
+        }
         try world.store("s.a", "s.b", "s.a")
         #expect([1, 2, 3].map { consumer.isWaiting(for: $0) } == [true, false, true])
         world.pull(consumer, "2")

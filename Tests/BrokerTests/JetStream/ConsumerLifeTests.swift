@@ -19,7 +19,9 @@ import Wire
         let world = try filled(3)
         world.subscribe("$JS.EVENT.ADVISORY.CONSUMER.DELETED.>")
         let pull = try world.create("pull") { $0.durable = "" }
-        let push = try world.create("push") { $0.durable = ""; $0.deliverSubject = "out" }
+        let push = try world.create("push") {
+            $0.durable = ""; $0.deliverSubject = "out"
+        }
         let durable = try world.create("durable")
         #expect(pull.config.inactiveThresholdNs == 5_000_000_000)
         world.pass(ms: 4_900)
@@ -38,7 +40,9 @@ import Wire
     @Test func interestKeepsAPushConsumer() throws {
         let world = try filled(0)
         world.subscribe("out")
-        _ = try world.create("push") { $0.durable = ""; $0.deliverSubject = "out" }
+        _ = try world.create("push") {
+            $0.durable = ""; $0.deliverSubject = "out"
+        }
         world.pass(ms: 60_000)
         #expect(world.expired.isEmpty)
         world.unsubscribe("out")
@@ -91,7 +95,9 @@ import Wire
     @Test func updatesTakeHold() throws {
         let world = try filled(0)
         try world.store("s.a", "s.b", "s.a", "s.b")
-        let consumer = try world.create { $0.maxAckPending = 1; $0.filterSubject = "s.a" }
+        let consumer = try world.create {
+            $0.maxAckPending = 1; $0.filterSubject = "s.a"
+        }
         world.pull(consumer, "9")
         #expect(world.taken().map(\.sequence) == [1] && consumer.info().pending == 1)
         var config = consumer.config
@@ -111,7 +117,9 @@ import Wire
 
     @Test func resets() throws {
         let world = try filled(5)
-        let consumer = try world.create { $0.deliverPolicy = .byStartSequence; $0.startSequence = 2 }
+        let consumer = try world.create {
+            $0.deliverPolicy = .byStartSequence; $0.startSequence = 2
+        }
         world.pull(consumer, "3")
         world.ack(consumer, world.taken()[0])
         #expect(throws: APIError.consumerInvalidReset("below start seq")) { try consumer.reset(to: 1) }
@@ -128,7 +136,9 @@ import Wire
 
     @Test func aRestartFindsEverything() throws {
         let world = try filled(9)
-        let consumer = try world.create { $0.maxDeliver = 2; $0.ackWaitNs = 10_000_000_000; $0.description = "kept" }
+        let consumer = try world.create {
+            $0.maxDeliver = 2; $0.ackWaitNs = 10_000_000_000; $0.description = "kept"
+        }
         world.pull(consumer, "6")
         let sent = world.taken()
         world.ack(consumer, sent[0])
@@ -188,7 +198,9 @@ import Wire
         for _ in 0..<5 {
             world.pull(consumer, "5", ends: false)
             world.endTurn()
-            for (index, delivery) in world.taken().enumerated() where index % 2 == 0 { world.ack(consumer, delivery, ends: false) }
+            for (index, delivery) in world.taken().enumerated() where index % 2 == 0 {
+                world.ack(consumer, delivery, ends: false)
+            }
             // In the middle of a turn, with events that no record has yet.
             world.lists.rewrite()
             world.endTurn()
@@ -217,7 +229,9 @@ import Wire
     @Test func lastPerSubjectGoesOnAfterARestart() throws {
         let world = try ConsumerFixture()
         try world.store("s.a", "s.b", "s.a", "s.c", "s.b")
-        let consumer = try world.create { $0.deliverPolicy = .lastPerSubject; $0.filterSubject = "s.*" }
+        let consumer = try world.create {
+            $0.deliverPolicy = .lastPerSubject; $0.filterSubject = "s.*"
+        }
         world.pull(consumer, "1")
         #expect(world.taken().map(\.sequence) == [3])
         let next = try world.restarted()

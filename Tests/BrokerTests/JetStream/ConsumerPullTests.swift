@@ -6,7 +6,9 @@ import Wire
 @testable import Broker
 
 @Suite struct ConsumerPullTests {
-    private func world(_ count: Int = 0, _ change: (inout ConsumerConfig) -> Void = { _ in }) throws -> (ConsumerFixture, Consumer) {
+    private func world(_ count: Int = 0, _ change: (inout ConsumerConfig) -> Void = { _ in }) throws -> (
+        ConsumerFixture, Consumer
+    ) {
         let world = try ConsumerFixture()
         for _ in 0..<count { try world.append("s.a") }
         world.commitLog()
@@ -150,9 +152,10 @@ import Wire
         world.pull(consumer, reply: "a")
         world.pull(consumer, reply: "b")
         world.registry.delete(consumer)
-        #expect(world.taken().map { "\($0.to) \($0.headers)" } == [
-            "a NATS/1.0 409 Consumer Deleted\r\n\r\n", "b NATS/1.0 409 Consumer Deleted\r\n\r\n",
-        ])
+        #expect(
+            world.taken().map { "\($0.to) \($0.headers)" } == [
+                "a NATS/1.0 409 Consumer Deleted\r\n\r\n", "b NATS/1.0 409 Consumer Deleted\r\n\r\n",
+            ])
         #expect(world.events().count == 1 && world.registry.count == 0)
         world.pull(consumer)
         #expect(world.taken().isEmpty)
@@ -162,8 +165,12 @@ import Wire
 
     @Test func requestsMustFitThePolicy() throws {
         let (world, plain) = try world()
-        let overflow = try world.create("o") { $0.priorityGroups = ["A"]; $0.priorityPolicy = .overflow }
-        let pinned = try world.create("p") { $0.priorityGroups = ["A"]; $0.priorityPolicy = .pinnedClient }
+        let overflow = try world.create("o") {
+            $0.priorityGroups = ["A"]; $0.priorityPolicy = .overflow
+        }
+        let pinned = try world.create("p") {
+            $0.priorityGroups = ["A"]; $0.priorityPolicy = .pinnedClient
+        }
         for (consumer, body) in [
             (plain, #"{"min_pending":1}"#), (plain, #"{"id":"x"}"#), (plain, #"{"priority":10}"#), (overflow, #"{"id":"x"}"#),
             (overflow, "{}"), (pinned, #"{"group":"B"}"#), (pinned, #"{"group":"A","min_ack_pending":1}"#),
@@ -171,15 +178,19 @@ import Wire
             world.pull(consumer, body)
         }
         #expect(
-            world.taken().map(\.status) == [
-                "Not a Overflow Priority consumer", "Not a Pinned Client Priority consumer", "Priority must be between 0 and 9",
-                "Not a Pinned Client Priority consumer", "Priority Group missing", "Invalid Priority Group",
-                "Not a Overflow Priority consumer",
-            ].map { "400 Bad Request - " + $0 })
+            world.taken().map(\.status)
+                == [
+                    "Not a Overflow Priority consumer", "Not a Pinned Client Priority consumer",
+                    "Priority must be between 0 and 9",
+                    "Not a Pinned Client Priority consumer", "Priority Group missing", "Invalid Priority Group",
+                    "Not a Overflow Priority consumer",
+                ].map { "400 Bad Request - " + $0 })
     }
 
     @Test func overflowHelpsWhenThereIsMuchToDo() throws {
-        let (world, consumer) = try world(0) { $0.priorityGroups = ["A"]; $0.priorityPolicy = .overflow }
+        let (world, consumer) = try world(0) {
+            $0.priorityGroups = ["A"]; $0.priorityPolicy = .overflow
+        }
         world.pull(consumer, #"{"batch":10,"group":"A","min_pending":3}"#, reply: "much")
         world.pull(consumer, #"{"batch":10,"group":"A","min_ack_pending":2}"#, reply: "slow")
         try world.store("s.a", "s.a")
@@ -220,7 +231,8 @@ import Wire
         world.pass(ms: 5_001)
         let taken = world.taken()
         #expect(taken.map(\.to) == ["two"] && taken[0].header("Nats-Pin-Id") != pin)
-        #expect(world.events().map(\.to) == ["$JS.EVENT.ADVISORY.CONSUMER.UNPINNED.S.c", "$JS.EVENT.ADVISORY.CONSUMER.PINNED.S.c"])
+        #expect(
+            world.events().map(\.to) == ["$JS.EVENT.ADVISORY.CONSUMER.UNPINNED.S.c", "$JS.EVENT.ADVISORY.CONSUMER.PINNED.S.c"])
         world.pull(consumer, #"{"batch":1,"group":"A","id":"\#(pin)"}"#, reply: "one")
         #expect(world.taken().map(\.status) == ["423 Nats-Pin-Id mismatch"])
         #expect(consumer.unpin(group: "A") && !consumer.unpin(group: "B"))
@@ -228,7 +240,9 @@ import Wire
     }
 
     @Test func lowerNumbersFirst() throws {
-        let (world, consumer) = try world(0) { $0.priorityGroups = ["A"]; $0.priorityPolicy = .prioritized }
+        let (world, consumer) = try world(0) {
+            $0.priorityGroups = ["A"]; $0.priorityPolicy = .prioritized
+        }
         world.pull(consumer, #"{"batch":2,"group":"A","priority":5}"#, reply: "five")
         world.pull(consumer, #"{"batch":2,"group":"A","priority":1}"#, reply: "one")
         world.pull(consumer, #"{"batch":1,"group":"A","priority":1}"#, reply: "also")

@@ -44,7 +44,9 @@ import Wire
     @Test func heartbeatsWhenIdle() throws {
         let world = try ConsumerFixture()
         world.subscribe("out")
-        let consumer = try push(world) { $0.heartbeatNs = 1_000_000_000; $0.ackPolicy = .none }
+        let consumer = try push(world) {
+            $0.heartbeatNs = 1_000_000_000; $0.ackPolicy = .none
+        }
         world.pass(ms: 900)
         try world.store("s.a")
         world.endTurn()
@@ -68,7 +70,9 @@ import Wire
         let payload = String(repeating: "x", count: 100_000)
         for _ in 0..<60 { try world.append("s.a", payload: payload) }
         world.commitLog()
-        let consumer = try push(world) { $0.flowControl = true; $0.heartbeatNs = 5_000_000_000; $0.ackPolicy = .none }
+        let consumer = try push(world) {
+            $0.flowControl = true; $0.heartbeatNs = 5_000_000_000; $0.ackPolicy = .none
+        }
         world.pass(ms: 1)
         var sent = world.taken()
         // One question in the middle of the first window of 2 MiB, then nothing beyond its end.
@@ -93,7 +97,9 @@ import Wire
     @Test func acksByFlowControl() throws {
         let world = try ConsumerFixture()
         world.subscribe("out")
-        let consumer = try push(world) { $0.ackPolicy = .flowControl; $0.maxAckPending = 2 }
+        let consumer = try push(world) {
+            $0.ackPolicy = .flowControl; $0.maxAckPending = 2
+        }
         try world.store("s.a", "s.a", "s.a")
         world.endTurn()
         let sent = world.taken()

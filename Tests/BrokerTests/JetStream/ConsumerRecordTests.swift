@@ -137,7 +137,9 @@ import Testing
             for index in records.indices {
                 switch Int.random(in: 0..<4, using: &driver.random) {
                 case 0: break
-                case 1: records[index] = Array(records[index].prefix(Int.random(in: 0...records[index].count, using: &driver.random)))
+                case 1:
+                    records[index] = Array(
+                        records[index].prefix(Int.random(in: 0...records[index].count, using: &driver.random)))
                 case 2:
                     for _ in 0..<Int.random(in: 1...6, using: &driver.random) {
                         guard let place = records[index].indices.randomElement(using: &driver.random) else { continue }
@@ -149,7 +151,9 @@ import Testing
                 }
             }
             var damaged = 0
-            guard var read = RecoveredConsumerState.read(records, tracksAcks: { _ in true }, damaged: &damaged) else { continue }
+            guard var read = RecoveredConsumerState.read(records, tracksAcks: { _ in true }, damaged: &damaged) else {
+                continue
+            }
             read.state.setClocks(now: Instant(wallNs: 5, monotonicNs: 5)) { _ in 100 }
             #expect(read.state.pending.count >= 0)
         }

@@ -53,7 +53,9 @@ import Wire
                 "1", "5", #"{"batch":3,"no_wait":true}"#, #"{"batch":20,"expires":2000000000}"#,
                 #"{"batch":4,"max_bytes":200,"expires":3000000000,"idle_heartbeat":1000000000}"#,
             ]
-            world.pull(consumer, body.randomElement(using: &random) ?? "", reply: "inbox\(Int.random(in: 0..<3, using: &random))", ends: false)
+            world.pull(
+                consumer, body.randomElement(using: &random) ?? "", reply: "inbox\(Int.random(in: 0..<3, using: &random))",
+                ends: false)
         case 9..<13: answer(world, &clients, &random)
         case 13: world.endTurn(commits: false)
         case 14: world.endTurn()
@@ -129,9 +131,11 @@ import Wire
                 slot = consumer.state.pending.next(slot)
             }
             #expect(redelivered == consumer.state.pending.redeliveredCount, "\(place)")
-            #expect(last <= consumer.state.delivered.stream && consumer.state.ackFloor.stream <= consumer.state.delivered.stream)
+            #expect(
+                last <= consumer.state.delivered.stream && consumer.state.ackFloor.stream <= consumer.state.delivered.stream)
             #expect(consumer.state.ackFloor.consumer <= consumer.state.delivered.consumer, "\(name), \(place)")
-            if consumer.config.ackPolicy == .explicit && consumer.state.pending.isEmpty && consumer.state.delivered.consumer > 0 {
+            if consumer.config.ackPolicy == .explicit && consumer.state.pending.isEmpty && consumer.state.delivered.consumer > 0
+            {
                 #expect(consumer.state.ackFloor.consumer == consumer.state.delivered.consumer, "\(name), \(place)")
             }
         }

@@ -116,8 +116,9 @@ import Wire
         }
         let total = nowNs() - start
         #expect(sink.bytes == bytes && consumer.info().pending == 0)
-        print("batch \(batch) \(policy): \(Double(total) / Double(count)) ns a message, of which reading the log "
-            + "\(Double(reading) / Double(count))")
+        print(
+            "batch \(batch) \(policy): \(Double(total) / Double(count)) ns a message, of which reading the log "
+                + "\(Double(reading) / Double(count))")
         withExtendedLifetime(sink) {}
     }
 }

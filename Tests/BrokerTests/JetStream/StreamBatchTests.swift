@@ -79,7 +79,8 @@ import Testing
                 let answer: String
                 if commit {
                     answer = kit.publish(
-                        subject, "", ["Nats-Batch-Id": "e", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1", pair.0: pair.1])
+                        subject, "",
+                        ["Nats-Batch-Id": "e", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1", pair.0: pair.1])
                 } else {
                     answer = kit.publish("s.a", "", ["Nats-Batch-Id": "e", "Nats-Batch-Sequence": "1", pair.0: pair.1])
                 }
@@ -104,7 +105,8 @@ import Testing
         ]
         for (first, second, code, text) in cases {
             let (got, answer) = batch(first, second)
-            #expect(got == code && answer.contains(text), "\(String(describing: first)) \(String(describing: second)) \(answer)")
+            #expect(
+                got == code && answer.contains(text), "\(String(describing: first)) \(String(describing: second)) \(answer)")
         }
         #expect(kit.log.state.lastSequence == 1)
         #expect(batch(("Nats-Rollup", "all"), nil, "s.b").1 == #"{"stream":"S","seq":3,"batch":"e","count":2}"#)
@@ -213,7 +215,9 @@ import Testing
         #expect(fast(kit, "h.3.ok.2.1", wrong).count == 1)
         #expect(fast(kit, "h.3.ok.3.2") == [#"{"stream":"S","seq":3,"batch":"h","count":3}"#])
         #expect(fast(kit, "j.3.ok.1.2", wrong).last == #"{"stream":"S","seq":0,"batch":"j","count":0}"#)
-        for bad in ["u.3.zz.1.0", "u.3.ok.0.0", "u.3.ok.x.0", "u.3.ok.1.7", "u.3.ok.1.1", "u.3.ok.1.3", "u.3.ok.18446744073709551615.2"] {
+        for bad in [
+            "u.3.zz.1.0", "u.3.ok.0.0", "u.3.ok.x.0", "u.3.ok.1.7", "u.3.ok.1.1", "u.3.ok.1.3", "u.3.ok.18446744073709551615.2",
+        ] {
             #expect(errorCode(fast(kit, bad)[0]) == 10206, "\(bad)")
         }
         #expect(errorCode(fast(kit, String(repeating: "u", count: 65) + ".3.ok.1.0")[0]) == 10207)
@@ -275,7 +279,8 @@ import Testing
         var state: UInt64 = 42
         for _ in 0..<2000 {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            let a = Int64(bitPattern: state) >> Int64(state % 40 + 2), b = Int64(bitPattern: state &* 31) >> Int64(state % 37 + 2)
+            let a = Int64(bitPattern: state) >> Int64(state % 40 + 2),
+                b = Int64(bitPattern: state &* 31) >> Int64(state % 37 + 2)
             check(String(a), String(b), String(a + b), String(a - b))
         }
         for junk in ["", "+", "-", "1 ", "a", "--1", "1.0"] { #expect(DecimalInteger(junk) == nil) }

@@ -140,7 +140,8 @@ final class StreamKit: StreamHost, CommitRunner {
                 payload.withUnsafeBytes { payload in
                     stream.receive(
                         Message(
-                            subject: ByteView(subject), reply: ByteView(reply), headerBytes: block.isEmpty ? -1 : block.utf8.count,
+                            subject: ByteView(subject), reply: ByteView(reply),
+                            headerBytes: block.isEmpty ? -1 : block.utf8.count,
                             payload: ByteView(payload), sizes: .empty))
                 }
             }

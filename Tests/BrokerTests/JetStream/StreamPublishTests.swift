@@ -194,7 +194,8 @@ import Wire
         let first = kit.output[0].headers
         #expect(first.hasPrefix("NATS/1.0\r\nNats-Stream: S\r\nNats-Subject: t.a\r\nNats-Sequence: 1\r\nNats-Time-Stamp: 20"))
         #expect(first.hasSuffix("Z\r\nNats-Last-Sequence: 0\r\n\r\n"))
-        #expect(kit.output[1].headers.hasPrefix("NATS/1.0\r\nA: b\r\nNats-Expected-Last-Subject-Sequence: 1\r\nNats-Stream: S\r\n"))
+        #expect(
+            kit.output[1].headers.hasPrefix("NATS/1.0\r\nA: b\r\nNats-Expected-Last-Subject-Sequence: 1\r\nNats-Stream: S\r\n"))
         #expect(kit.output[1].headers.contains("Nats-Last-Sequence: 1\r\n"))
         #expect(kit.stored.map { $0.prefix(9) } == ["1 t.a  1", "2 s.a.b  ", "3 t.a A: "])
     }

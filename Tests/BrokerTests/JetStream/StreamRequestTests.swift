@@ -20,8 +20,9 @@ import Wire
     @Test func getsMessages() throws {
         let kit = try filled()
         func get(_ body: String) -> Int? { field(kit.request(Stream.getMessage, body), "message", "seq")?.int }
-        #expect(kit.request(Stream.getMessage, #"{"seq":2}"#).contains(
-            #""message":{"subject":"s.1","seq":2,"hdrs":"TkFUUy8xLjANCkE6IGINCg0K","data":"bTE=","time":"2027-"#))
+        #expect(
+            kit.request(Stream.getMessage, #"{"seq":2}"#).contains(
+                #""message":{"subject":"s.1","seq":2,"hdrs":"TkFUUy8xLjANCkE6IGINCg0K","data":"bTE=","time":"2027-"#))
         #expect(!kit.request(Stream.getMessage, #"{"seq":2,"no_hdr":true}"#).contains("hdrs"))
         #expect(get(#"{"last_by_subj":"s.1"}"#) == 5 && get(#"{"last_by_subj":"s.*"}"#) == 6)
         #expect(get(#"{"next_by_subj":"s.1","seq":3}"#) == 5 && get(#"{"next_by_subj":"s.1"}"#) == 2)
@@ -81,7 +82,8 @@ import Wire
         #expect(purge(#"{"filter":"s.0","keep":1}"#, kit) == 1 && purge(#"{"filter":"s..x"}"#, kit) == 0)
         #expect(purge(#"{"seq":5,"filter":"s.1"}"#, kit) == 1)
         #expect(kit.stored.map { $0.prefix(5) } == ["3 s.2", "4 s.0", "5 s.1", "6 s.2"])
-        #expect(purge(#"{"keep":3}"#, kit) == 1 && purge(#"{"seq":5}"#, kit) == 1 && purge(#"{"filter":">","keep":1}"#, kit) == 1)
+        #expect(
+            purge(#"{"keep":3}"#, kit) == 1 && purge(#"{"seq":5}"#, kit) == 1 && purge(#"{"filter":">","keep":1}"#, kit) == 1)
         #expect(purge(#"{"seq":1000}"#, kit) == 1 && purge("", kit) == 0 && purge(#"{"seq":50}"#, kit) == 0)
         let state = kit.log.state
         #expect(state.messages == 0 && state.firstSequence == 1000 && state.lastSequence == 999)
@@ -97,7 +99,8 @@ import Wire
             $0.denyDelete = true
         }
         kit.publish("s.1")
-        #expect(kit.request(Stream.purge).contains(#""err_code":10110,"description":"stream purge not permitted"},"purged":0}"#))
+        #expect(
+            kit.request(Stream.purge).contains(#""err_code":10110,"description":"stream purge not permitted"},"purged":0}"#))
         #expect(kit.request(Stream.deleteMessage, #"{"seq":1}"#).contains("message delete not permitted"))
         var config = kit.stream.config
         config.sealed = true
@@ -130,7 +133,9 @@ import Wire
     @Test func getsOneDirectly() throws {
         let kit = try filled()
         let one = try #require(kit.directGet(#"{"seq":2}"#).first)
-        #expect(one.headers.hasPrefix("NATS/1.0\r\nA: b\r\nNats-Stream: S\r\nNats-Subject: s.1\r\nNats-Sequence: 2\r\nNats-Time-Stamp: "))
+        #expect(
+            one.headers.hasPrefix(
+                "NATS/1.0\r\nA: b\r\nNats-Stream: S\r\nNats-Subject: s.1\r\nNats-Sequence: 2\r\nNats-Time-Stamp: "))
         #expect(one.headers.hasSuffix("Z\r\n\r\n") && one.payload == "m1")
         #expect(kit.directGet(#"{"seq":2,"no_hdr":true}"#) == [StreamOutput(subject: "direct", headers: "", payload: "m1")])
         #expect(kit.directGet("", subject: "s.1").map(\.payload) == ["m4"])
@@ -154,9 +159,10 @@ import Wire
         let kit = try filled()
         func many(_ body: String) -> [String] {
             kit.directGet(body).map { output in
-                output.payload + output.headers.replacing("NATS/1.0", with: "").split(separator: "\r\n").filter {
-                    $0.hasPrefix("Nats-Num") || $0.hasPrefix("Nats-Last") || $0.hasPrefix("Nats-Up") || $0.hasPrefix(" ")
-                }.map { " " + $0.replacing("Nats-", with: "") }.joined()
+                output.payload
+                    + output.headers.replacing("NATS/1.0", with: "").split(separator: "\r\n").filter {
+                        $0.hasPrefix("Nats-Num") || $0.hasPrefix("Nats-Last") || $0.hasPrefix("Nats-Up") || $0.hasPrefix(" ")
+                    }.map { " " + $0.replacing("Nats-", with: "") }.joined()
             }
         }
         #expect(
@@ -172,7 +178,8 @@ import Wire
                 "  204 EOB Num-Pending: 0 Last-Sequence: 5",
             ])
         // Subject, stored headers and payload count, and the message that crosses the limit still goes.
-        #expect(many(#"{"seq":3,"batch":9,"max_bytes":5}"#).count == 2 && many(#"{"seq":3,"batch":9,"max_bytes":6}"#).count == 3)
+        #expect(
+            many(#"{"seq":3,"batch":9,"max_bytes":5}"#).count == 2 && many(#"{"seq":3,"batch":9,"max_bytes":6}"#).count == 3)
         #expect(
             many(#"{"multi_last":["s.1","s.2"]}"#) == [
                 "m4 Num-Pending: 1 Last-Sequence: 0", "m5 Num-Pending: 0 Last-Sequence: 5",

@@ -29,7 +29,9 @@ struct StreamDefinition: Sendable, Equatable {
     init?(_ bytes: [UInt8]) {
         let parsed = bytes.withUnsafeBytes { try? JSONValue.parse(ByteView($0)) }
         guard let createdNs = parsed?["created"]?.int64, let config = parsed?["config"]?.serialized() else { return nil }
-        let decoded = config.withUnsafeBytes { try? RequestBody.decode(ByteView($0), as: StreamConfigRequest.self, isStrict: false) }
+        let decoded = config.withUnsafeBytes {
+            try? RequestBody.decode(ByteView($0), as: StreamConfigRequest.self, isStrict: false)
+        }
         guard let decoded else { return nil }
         self.config = decoded.config
         self.createdNs = createdNs
@@ -61,7 +63,8 @@ enum StreamFiles {
     }
 
     /// Makes the files of a new stream.
-    static func create(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) -> OpenedStream {
+    static func create(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) -> OpenedStream
+    {
         let directory = directory(of: definition.config.name, in: account)
         do throws(DiskError) {
             // What a crash in the middle of an earlier creation has left has no definition.

@@ -71,7 +71,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private func startConsumers(_ stream: Stream, _ found: [RecoveredConsumer]) {
         stream.onConsumerAdded = { [unowned self] consumer in
             consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(
-                consumer, stream: entry.config.name, router: router, index: index) { [unowned self] in touch() }
+                consumer, stream: entry.config.name, router: router, index: index
+            ) { [unowned self] in touch() }
             touch()
         }
         stream.onConsumerRemoved = { [unowned self] consumer in
@@ -115,7 +116,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     func info() -> StreamInfo {
-        guard let stream else { return StreamInfo(config: entry.config, createdNs: entry.createdNs, timestampNs: Clock.wallNs()) }
+        guard let stream else {
+            return StreamInfo(config: entry.config, createdNs: entry.createdNs, timestampNs: Clock.wallNs())
+        }
         return stream.info()
     }
 

@@ -47,7 +47,8 @@ struct FastBatchPlace {
             return token
         }
         guard let operation = last().flatMap(sequenceNumber).flatMap(Operation.init(rawValue:)),
-            let sequence = last().flatMap(sequenceNumber), sequence > 0, sequence <= UInt64(Int64.max), let gaps = last(), let flow = last(), let id = last(),
+            let sequence = last().flatMap(sequenceNumber), sequence > 0, sequence <= UInt64(Int64.max), let gaps = last(),
+            let flow = last(), let id = last(),
             gaps.equals("ok") || gaps.equals("fail"), operation != .start || sequence == 1
         else { return nil }
         if operation == .append && sequence == 1 || operation == .endOfBatch && sequence == 1 { return nil }

@@ -88,7 +88,11 @@ struct PublishHeaders {
             if name.equals("Batch-Sequence") { set(&batchSequence) }
         case 15:
             if name.equals("Expected-Stream") { set(&expectedStream) }
-            if name.equals("Schedule-Target") { set(&scheduleTarget) } else if name.equals("Schedule-Source") { set(&scheduleSource) }
+            if name.equals("Schedule-Target") {
+                set(&scheduleTarget)
+            } else if name.equals("Schedule-Source") {
+                set(&scheduleSource)
+            }
             if name.equals("Schedule-Rollup") { set(&scheduleRollup) }
         case 18:
             if name.equals("Schedule-Time-Zone") { set(&scheduleTimeZone) }

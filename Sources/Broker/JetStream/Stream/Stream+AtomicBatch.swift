@@ -89,7 +89,8 @@ extension Stream {
     // MARK: Committing
 
     /// Checks all messages, each against what those before it will have done, and stores them if none is refused.
-    private func store(_ batch: AtomicBatch, isEndOfBatch: Bool) throws(APIError) -> (sequence: UInt64, value: DecimalInteger?) {
+    private func store(_ batch: AtomicBatch, isEndOfBatch: Bool) throws(APIError) -> (sequence: UInt64, value: DecimalInteger?)
+    {
         staging = BatchStaging()
         defer { staging = nil }
         var messages = batch.messages

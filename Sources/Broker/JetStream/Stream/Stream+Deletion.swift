@@ -30,7 +30,9 @@ extension Stream {
             let end = request.sequence == 0 ? state.lastSequence &+ 1 : min(request.sequence, state.lastSequence &+ 1)
             let purged = removeAll(below: end)
             // Sequences that have not been used yet may be purged too: the stream goes on behind them.
-            if request.sequence > state.lastSequence &+ 1 && request.sequence < UInt64.max / 4 { try skip(to: request.sequence - 1) }
+            if request.sequence > state.lastSequence &+ 1 && request.sequence < UInt64.max / 4 {
+                try skip(to: request.sequence - 1)
+            }
             return purged
         }
         let filter = isFiltered ? SubjectFilter([request.filter], log.subjects) : everything

@@ -17,7 +17,8 @@ extension Stream {
         if dueNs < Int64.max { dueNs = max(dueNs, lastExpiryNs &+ Stream.agingNs) }
         if let oldestNs = duplicates.oldestNs {
             // Only to free memory: once for many.
-            dueNs = min(dueNs, oldestNs.addingClamped(config.duplicateWindowNs + max(Stream.agingNs, config.duplicateWindowNs / 8)))
+            dueNs = min(
+                dueNs, oldestNs.addingClamped(config.duplicateWindowNs + max(Stream.agingNs, config.duplicateWindowNs / 8)))
         }
         return dueNs == Int64.max ? nil : monotonicNs(atWallNs: dueNs)
     }
@@ -26,7 +27,8 @@ extension Stream {
     private var firstAgingNs: Int64? {
         let state = log.state
         guard state.messages > UInt64(neverExpiring.count) else { return nil }
-        return neverExpiring.isEmpty ? state.firstTimeNs : max(state.firstTimeNs, lastExpiryNs &+ 1_000_000_000 &- config.maxAgeNs)
+        return neverExpiring.isEmpty
+            ? state.firstTimeNs : max(state.firstTimeNs, lastExpiryNs &+ 1_000_000_000 &- config.maxAgeNs)
     }
 
     /// Notes the time to live of a message that has been stored.
