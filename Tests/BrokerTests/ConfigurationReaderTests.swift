@@ -145,14 +145,13 @@ final class TemporaryDirectory {
     }
 
     @Test(arguments: [
-        "tls { cert_file: x }", "tls {}", "jetstream: true", "jetstream { store_dir: x }", "websocket { port: 1 }",
+        "tls { cert_file: x }", "tls {}", "websocket { port: 1 }",
         "mqtt { port: 1 }",
         "cluster { port: 1 }", "gateway { name: x }", "leafnodes { port: 1 }", "operator: x", "resolver: MEM",
         "mappings { a: b }",
         "trusted_keys: [x]", "https: 443", "server_tags: [a]", "proxy_protocol: true", "remote_syslog: \"udp://x\"",
-        "trace_headers: true", "store_dir: x", "feature_flags { a: true }", "write_timeout: retry", "prof_port: 6060",
+        "trace_headers: true", "feature_flags { a: true }", "write_timeout: retry", "prof_port: 6060",
         "accounts { A { exports: [{service: a}] } }", "accounts { A { imports: [{stream: a}] } }",
-        "accounts { A { jetstream: enabled } }",
         "accounts { A { msg_trace: {dest: a} } }", "authorization { auth_callout {} }",
         "authorization { users: [{user: a, proxy_required: true}] }",
     ]) func whatBellhopCannotDoIsRefusedByName(_ text: String) throws {

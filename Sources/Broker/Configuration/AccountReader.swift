@@ -70,11 +70,7 @@ extension OptionsReader {
         case "default_permissions": account.defaultPermissions = try readPermissions(value)
         case "limits": try readLimits(value, into: &account)
         case "jetstream":
-            if Preview.streams {
-                account.jetStream = try readAccountJetStream(value)
-            } else if try !value.asksForNoJetStream() {
-                throw unsupported(key, value)
-            }
+            account.jetStream = try readAccountJetStream(value)
         case let name where UnsupportedKeys.account.contains(name):
             if !value.asksForNothing(except: name) { throw unsupported(key, value) }
         default:

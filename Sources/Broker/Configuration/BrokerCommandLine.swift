@@ -90,8 +90,10 @@ public enum BrokerCommandLine {
         Bellhop Options:
                 --loops <number>             Event loops (default: one per online core)
                 --spin <microseconds>        Keep polling so long after work before sleeping (default: 0, off)
-            -sd,--store_dir <dir>            Accepted and kept unused: it is JetStream's directory, and JetStream is not in
-                                             this version yet
+
+        JetStream Options:
+            -js, --jetstream                 Enable JetStream functionality
+            -sd, --store_dir <dir>           Set the storage directory
 
         Logging Options:
             -l, --log <file>                 File to redirect log output

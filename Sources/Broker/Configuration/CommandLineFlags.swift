@@ -146,7 +146,6 @@ struct CommandLineFlags: Sendable, Equatable {
     private static func isRefused(_ flag: Flag, _ value: Value) throws(ConfigurationError) -> Bool {
         switch (flag, value) {
         case (.unsupportedSwitch, .flag(let isOn)): isOn
-        case (.jetStream, .flag(let isOn)): isOn && !Preview.streams
         case (.unsupportedNumber, .number(let number)): number != 0
         case (.unsupportedText, .text(let text)): !text.isEmpty
         default: false

@@ -42,8 +42,8 @@ public struct OptionsReader {
             "logfile_size_limit", "log_size_limit", "logfile_max_num", "log_max_num", "syslog", "remote_syslog",
             "max_traced_msg_len":
             try readLogging(key, value)
-        case "jetstream" where Preview.streams: try readJetStream(value)
-        case "store_dir" where Preview.streams, "storedir" where Preview.streams:
+        case "jetstream": try readJetStream(value)
+        case "store_dir", "storedir":
             options.jetStream.storeDirectory = try value.path()
         case "authorization": try readAuthorization(value)
         case "accounts": try readAccounts(value)
@@ -207,8 +207,6 @@ public struct OptionsReader {
         // Only routes and leaf nodes report such errors. Without `tls` every connection is plain anyway.
         case "connect_error_reports", "reconnect_error_reports", "prof_block_rate": _ = try value.integer()
         case "allow_non_tls": _ = try value.bool()
-        case "jetstream":
-            if try !value.asksForNoJetStream() { throw unsupported(key, value) }
         // A client that does not read in time is closed, which is what `default` and `close` mean.
         case "write_timeout":
             switch try value.string() {

@@ -3,7 +3,7 @@
 
 enum UnsupportedKeys {
     static let topLevel: Set<String> = [
-        "mappings", "maps", "cluster", "gateway", "leaf", "leafnodes", "store_dir", "storedir", "prof_port", "tls", "ocsp",
+        "mappings", "maps", "cluster", "gateway", "leaf", "leafnodes", "prof_port", "tls", "ocsp",
         "ocsp_cache", "operator", "operators", "roots", "root", "root_operators", "root_operator", "resolver",
         "account_resolver", "accounts_resolver", "resolver_tls", "resolver_preload", "resolver_pinned_accounts", "trusted",
         "trusted_keys", "websocket", "ws", "mqtt", "server_tags", "server_metadata", "default_js_domain",

@@ -65,6 +65,9 @@ enum StreamFiles {
     /// Makes the files of a new stream.
     static func create(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) -> OpenedStream
     {
+        if definition.config.storage == .memory {
+            return OpenedStream(definition: definition, log: MemoryLog(), journal: nil, consumers: [])
+        }
         let directory = directory(of: definition.config.name, in: account)
         do throws(DiskError) {
             // What a crash in the middle of an earlier creation has left has no definition.

@@ -239,7 +239,6 @@ extension StreamConfig {
         func refuse(_ what: String) -> APIError {
             .streamInvalidConfig("\(what) not supported by this version of Bellhop yet")
         }
-        if storage == .memory { throw refuse("memory storage is") }
         if mirror != nil { throw refuse("mirrors are") }
         if !sources.isEmpty { throw refuse("sources are") }
     }
