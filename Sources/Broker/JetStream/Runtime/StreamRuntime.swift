@@ -29,6 +29,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private var committingBytes = 0
     private var commitsRunning = 0
     private var isMaintaining = false
+    /// What has been counted of this stream in its account and in the server.
+    private var countedBytes: UInt64 = 0
+    private var turnBytes: UInt64 = 0
     private var whenStopped: (() -> Void)?
     private var whenIdle: (() -> Void)?
 
@@ -58,6 +61,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
             commits: self, settings: settings)
         self.stream = stream
+        limitBytes(stream)
         if let file = opened.log as? FileLog { attend(file) }
         let requests = RequestEndpoint(self)
         self.requests = requests
@@ -139,6 +143,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         router.broker.backlog.add(router.loop.index, -freshBytes - committingBytes)
         freshBytes = 0
         committingBytes = 0
+        count(0)
         stream = nil
         whenStopped = done
         if commitsRunning == 0 { stopped() }
@@ -187,6 +192,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         stream.turnEnded()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
+        count(state.bytes)
         entry.usage.messages.store(state.messages, ordering: .relaxed)
         entry.usage.consumers.store(stream.consumers.count, ordering: .relaxed)
         maintain()
@@ -194,6 +200,36 @@ final class StreamRuntime: StreamHost, CommitRunner {
         if commitsRunning == 0, let done = whenIdle {
             whenIdle = nil
             closeFiles(done)
+        }
+    }
+
+    // MARK: Limits of the account and of the server
+
+    private func count(_ bytes: UInt64) {
+        let storage = entry.config.storage
+        account.stored.change(storage, from: countedBytes, to: bytes)
+        loop.shared.stored.change(storage, from: countedBytes, to: bytes)
+        countedBytes = bytes
+        turnBytes = 0
+    }
+
+    /// Publishes are refused when what account or server may hold is used up.
+    private func limitBytes(_ stream: Stream) {
+        let storage = entry.config.storage, shared = loop.shared
+        let limits = account.accountLimits
+        let ofAccount = storage == .memory ? limits.maxMemoryBytes : limits.maxStorageBytes
+        let ofServer = UInt64(clamping: storage == .memory ? shared.maxMemoryBytes : shared.maxFileBytes)
+        stream.roomForBytes = { [unowned self] bytes in
+            // The server's limit may be exceeded by one message, the account's not at all, as on nats-server.
+            func refusal(afterMore pending: UInt64) -> APIError? {
+                if shared.stored.of(storage) &+ pending > ofServer { return .insufficientResources }
+                let held = account.stored.of(storage) &+ pending &+ UInt64(clamping: bytes)
+                return ofAccount >= 0 && held > UInt64(clamping: ofAccount) ? .accountResourcesExceeded : nil
+            }
+            // What this turn has brought is not counted yet. What it has removed only matters near the limit.
+            defer { turnBytes &+= UInt64(clamping: bytes) }
+            if refusal(afterMore: turnBytes) == nil { return nil }
+            return refusal(afterMore: (self.stream?.log.state.bytes ?? 0) &- countedBytes)
         }
     }
 

@@ -38,13 +38,7 @@ extension Stream {
         let filter = isFiltered ? SubjectFilter([request.filter], log.subjects) : everything
         guard state.messages > 0, let end = endOfPurge(request, filter, state) else { return 0 }
         if !isFiltered { return removeAll(below: end + 1) }
-        var purged: UInt64 = 0
-        var next = log.next(atOrAfter: state.firstSequence, filter, upTo: end)
-        while let sequence = next {
-            if discard(sequence) { purged += 1 }
-            next = log.next(atOrAfter: sequence + 1, filter, upTo: end)
-        }
-        return purged
+        return removeMatching(filter, below: end + 1)
     }
 
     /// The last sequence that may go; nil where nothing does.
