@@ -136,5 +136,6 @@ extension Stream {
         let waiting = loadWaits
         loadWaits = []
         for action in waiting { action() }
+        for consumer in consumerList where consumer.isReading { consumer.messagesVisible() }
     }
 }
