@@ -108,7 +108,7 @@ extension Consumer {
         }
         if settings.maxDeliver > 0 && state.pending[slot].deliveries >= settings.maxDeliver { return exhaust(slot) }
         guard state.pending[slot].place != .redelivery else { return }
-        state.pending.awaitRedelivery(slot)
+        state.pending.awaitRedelivery(slot, after: journalTicket)
         record.add(.delayed, reference.sequence, argument: 0, delivered: state.delivered.consumer)
     }
 

@@ -64,7 +64,7 @@ extension Consumer {
             if settings.maxDeliver > 0 && state.pending[slot].deliveries >= settings.maxDeliver {
                 exhaust(slot)
             } else if state.pending[slot].place != .redelivery {
-                state.pending.awaitRedelivery(slot)
+                state.pending.awaitRedelivery(slot, after: journalTicket)
             }
             slot = following
         }

@@ -17,6 +17,8 @@ private enum DispatchEnd {
     case takers
     case maxAckPending
     case reading
+    /// The delivery before is not durable yet: a crash must not forget more than the latest one.
+    case journal
     case budget
 }
 
@@ -48,7 +50,7 @@ extension Consumer {
         case .messages, .takers:
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             if let replay, nextSequence > replay.endsAt { self.replay = nil }
-        case .maxAckPending: break
+        case .maxAckPending, .journal: break
         }
     }
 
@@ -134,6 +136,8 @@ extension Consumer {
                 exhaust(slot)
                 continue
             }
+            let ticket = state.pending.redeliveryTicket(slot)
+            if ticket > 0, let journal = stream.journal, ticket > journal.finishedCommit { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil

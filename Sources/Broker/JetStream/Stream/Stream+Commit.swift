@@ -63,6 +63,7 @@ extension Stream {
             return
         }
         for action in journalWaits.take(finished: journal.finishedCommit) { action(nil) }
+        for consumer in consumerList { consumer.journalCommitted() }
     }
 
     /// Lets out whatever is durable by now.
@@ -136,5 +137,6 @@ extension Stream {
         let waiting = loadWaits
         loadWaits = []
         for action in waiting { action() }
+        for consumer in consumerList where consumer.isReading { consumer.messagesVisible() }
     }
 }
