@@ -15,6 +15,14 @@ struct StreamInfo: Sendable {
     /// When this was gathered.
     var timestampNs: Int64
 
+    /// As lists show it: with the metadata that is stored, and nothing of the moment.
+    var listed: StreamInfo {
+        var info = self
+        info.config.metadata[APIMetadata.serverVersionKey] = nil
+        info.config.metadata[APIMetadata.serverLevelKey] = nil
+        return info
+    }
+
     /// The members alone, for replies that put more around them.
     func writeMembers(to json: inout JSONWriter) {
         json.name("config")

@@ -136,7 +136,8 @@ final class StreamLifecycle {
         JetStreamLoop.gatherInfo(of: [entry], router.loop.group) { infos in
             home { lifecycle in
                 guard let info = infos.first else { return lifecycle.refuse(call, .streamNotFound) }
-                lifecycle.finish(call, APIResponse.stream(call.kind, info))
+                // As nats-server says it of a stream that was there already, too.
+                lifecycle.finish(call, APIResponse.stream(call.kind, info, didCreate: true))
             }
         }
     }
@@ -156,7 +157,13 @@ final class StreamLifecycle {
     private func update(_ call: APICall) throws(APIError) {
         let request = try call.decode(StreamConfigRequest.self, isStrict: isStrict)
         if request.config.name != call.lastToken { throw .streamMismatch }
-        guard let entry = call.account.stream(call.lastToken) else { throw .streamNotFound }
+        guard let entry = call.account.stream(call.lastToken) else {
+            // A configuration that is wrong in itself is refused for that.
+            _ = try request.config.checkedForUpdate(
+                from: nil, pedantic: request.pedantic, limits: call.account.jetStreamLimits(shared),
+                directory: directory(of: call.account), consumers: [])
+            throw .streamNotFound
+        }
         let home = home(call)
         router.loop.group.mailboxes[entry.loop].post { loop in
             let runtime = (loop.context as? Router)?.streams?.stream(entry.serial)
