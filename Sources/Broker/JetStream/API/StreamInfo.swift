@@ -125,6 +125,7 @@ struct StreamSourceInfo: Sendable {
             external.write(to: &json)
         }
         json.member("lag", lag)
+        json.optional("seq", sequence)
         json.member("active", activeNs)
         if let error {
             json.name("error")
@@ -132,7 +133,6 @@ struct StreamSourceInfo: Sendable {
         }
         json.optional("filter_subject", filterSubject)
         json.optional("subject_transforms", subjectTransforms) { $1.write(to: &$0) }
-        json.optional("seq", sequence)
         json.endObject()
     }
 }

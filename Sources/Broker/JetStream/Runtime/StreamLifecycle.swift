@@ -97,7 +97,6 @@ final class StreamLifecycle {
     }
 
     private func create(_ config: StreamConfig, _ call: APICall) throws(APIError) {
-        try config.checkSupport()
         let definition = StreamDefinition(config: config, createdNs: Clock.wallNs())
         let entry = StreamEntry(
             config: config, createdNs: definition.createdNs, serial: shared.nextSerial(), loop: leastLoadedLoop(),
@@ -184,7 +183,6 @@ final class StreamLifecycle {
         let config = try request.config.checkedForUpdate(
             from: entry.config, pedantic: request.pedantic, limits: call.account.jetStreamLimits(shared),
             directory: directory(of: call.account), consumers: consumers)
-        try config.checkSupport()
         let definition = StreamDefinition(config: config, createdNs: entry.createdNs)
         let home = home(call), shared = shared, group = router.loop.group
         let isQueued = shared.fileThreads.run {
@@ -237,17 +235,6 @@ final class StreamLifecycle {
     private func deleted(_ call: APICall, _ entry: StreamEntry) {
         Advisory.stream(.delete, entry.config.name, in: call.account.account, router: router)
         finish(call, APIResponse.success(.streamDelete))
-    }
-}
-
-extension StreamConfig {
-    /// What JetStream has and this version does not is refused, not ignored.
-    fileprivate func checkSupport() throws(APIError) {
-        func refuse(_ what: String) -> APIError {
-            .streamInvalidConfig("\(what) not supported by this version of Bellhop yet")
-        }
-        if mirror != nil { throw refuse("mirrors are") }
-        if !sources.isEmpty { throw refuse("sources are") }
     }
 }
 

@@ -7,7 +7,7 @@ extension Stream {
     /// What `deleted_details` lists at most: gaps may be of any size.
     private static let deletedDetailsMax = 1 << 20
 
-    /// The stream as replies to CREATE, UPDATE and LIST show it. What follows its origins is not in here.
+    /// The stream as replies to CREATE, UPDATE and LIST show it.
     func info() -> StreamInfo {
         var info = StreamInfo(config: config.withServerMetadata, createdNs: createdNs, timestampNs: host.now.wallNs)
         info.domain = settings.domain
@@ -22,7 +22,8 @@ extension Stream {
         info.state.deletedCount = Int(clamping: state.deleted)
         info.state.lost = state.lost
         info.state.lostBytes = state.lostBytes
-        info.state.consumers = consumers.count
+        info.state.consumers = listedConsumers
+        onInfo?(&info)
         return info
     }
 

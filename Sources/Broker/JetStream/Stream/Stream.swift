@@ -23,6 +23,8 @@ final class Stream: ConsumerStream {
     /// Has a consumer reached from outside, and no longer.
     var onConsumerAdded: ((Consumer) -> Void)?
     var onConsumerRemoved: ((Consumer) -> Void)?
+    /// Adds what is known of the streams that this one copies.
+    var onInfo: ((inout StreamInfo) -> Void)?
     /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
     var roomForBytes: ((Int) -> APIError?)?
 
@@ -92,6 +94,8 @@ final class Stream: ConsumerStream {
     private(set) var consumers: [String: Consumer] = [:]
     /// The same ones, to walk over.
     private(set) var consumerList: [Consumer] = []
+    /// Those that clients see: without the ones by which other streams follow this one.
+    private(set) var listedConsumers = 0
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
     /// Lets every message through.
@@ -128,6 +132,7 @@ final class Stream: ConsumerStream {
         consumers[consumer.name] = consumer
         let place = consumerList.firstIndex { consumer.name < $0.name } ?? consumerList.count
         consumerList.insert(consumer, at: place)
+        if !consumer.config.direct { listedConsumers += 1 }
         onConsumerAdded?(consumer)
     }
 
@@ -135,6 +140,7 @@ final class Stream: ConsumerStream {
         guard consumers[consumer.name] === consumer else { return }
         consumers[consumer.name] = nil
         consumerList.removeAll { $0 === consumer }
+        if !consumer.config.direct { listedConsumers -= 1 }
         if config.retention == .interest { isSweepDue = true }
         onConsumerRemoved?(consumer)
     }
