@@ -39,6 +39,8 @@ public final class EventLoop {
     /// Runs at the end of each turn, before the flush.
     public var turnEnded: (() -> Void)?
     public private(set) var turnStartNs: UInt64 = 0
+    /// Descriptors that were ready when the turn began.
+    public private(set) var eventsInTurn = 0
     /// Messages and payload bytes that this loop has staged for whomever, counted at each flush.
     public internal(set) var messagesOut: UInt64 = 0
     public internal(set) var payloadBytesOut: UInt64 = 0
@@ -83,7 +85,11 @@ public final class EventLoop {
         outboxes = Array(repeating: Outbox(), count: group.count)
         readBuffer = .allocate(
             capacity: EventLoop.carryCopiedBytesMax + EventLoop.receiveBytes + Channel.slackBytes)
-        watch(fd: mailbox.eventFD) { mailbox.clearEvent() }
+        // Edge-triggered: each post that finds the loop asleep wakes it, and nobody has to read the counter back.
+        var event = epoll_event()
+        event.events = EPOLLIN.rawValue | EPOLLET.rawValue
+        event.data.u64 = UInt64(UInt32(bitPattern: mailbox.eventFD)) << 1 | 1
+        if epoll_ctl(epollFD, EPOLL_CTL_ADD, mailbox.eventFD, &event) != 0 { throw SystemError("epoll_ctl") }
     }
 
     deinit {
@@ -106,6 +112,7 @@ public final class EventLoop {
             let count = waitForEvents(events, lastWorkNs)
             group.epochs.enter(index)
             turnStartNs = Clock.monotonicNs()
+            eventsInTurn = count
             for position in 0..<count { dispatch(events[position]) }
             let worked = count > 0 || mailbox.hasContents
             takeMail()

@@ -184,6 +184,7 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     }
     func consumerAdded(_ consumer: Consumer) {}
     func consumerRemoved(_ consumer: Consumer) {}
+    func consumerTouched(_ consumer: Consumer) {}
 
     /// Stores messages and makes them durable and visible. - Returns: the last sequence.
     @discardableResult

@@ -48,6 +48,7 @@ import Wire
         func consumerExpired(_ consumer: Consumer) {}
         func consumerAdded(_ consumer: Consumer) {}
         func consumerRemoved(_ consumer: Consumer) {}
+        func consumerTouched(_ consumer: Consumer) {}
     }
 
     private func nowNs() -> UInt64 {

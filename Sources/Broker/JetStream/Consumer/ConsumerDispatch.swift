@@ -28,7 +28,7 @@ extension Consumer {
     }
 
     func finishTurn(_ now: Instant) {
-        isTouched = false
+        untouch()
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)

@@ -21,6 +21,8 @@ protocol ConsumerStream: AnyObject {
     func consumerExpired(_ consumer: Consumer)
     /// The stream has one consumer more: it is told of messages from now on.
     func consumerAdded(_ consumer: Consumer)
+    /// Something has happened that the consumer's `turnEnded` has to look at, in this turn.
+    func consumerTouched(_ consumer: Consumer)
     /// A consumer has been deleted. An interest stream may remove what only it waited for.
     func consumerRemoved(_ consumer: Consumer)
 }

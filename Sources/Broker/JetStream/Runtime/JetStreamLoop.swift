@@ -19,6 +19,10 @@ final class JetStreamLoop {
     /// What was done on this thread in the middle of a turn and is to be heard of at its end.
     private var later: [() -> Void] = []
     private var commits: UInt64 = 0
+    /// Commits that sync threads have.
+    private var handedOver = 0
+    private var short = ShortCommits()
+    private var turn = Instant(wallNs: 0, monotonicNs: 0)
     private var subscribed: Set<Int> = []
     private var waiting: [UInt64: (CommitResult) -> Void] = [:]
 
@@ -35,6 +39,15 @@ final class JetStreamLoop {
     }
 
     private var loop: EventLoop { router.loop }
+
+    /// The beginning of this turn. Clocks are read once for all that happens in it.
+    var now: Instant {
+        let startNs = loop.turnStartNs
+        if startNs == 0 || turn.monotonicNs != startNs {
+            turn = Instant(wallNs: Clock.wallNs(), monotonicNs: startNs == 0 ? Clock.monotonicNs() : startNs)
+        }
+        return turn
+    }
 
     func stream(_ serial: UInt64) -> StreamRuntime? { streams[serial] }
 
@@ -82,6 +95,9 @@ final class JetStreamLoop {
     }
 
     private func turnEnded() {
+        // Of several streams each would wait for the other's sync.
+        let isForStreams = router.endpoints.hasLocalMail || !active.isEmpty || loop.eventsInTurn == 0
+        short.noteTurn(hadOthers: loop.eventsInTurn > 1 || active.count > 1 || !isForStreams)
         var rounds = 0
         while router.endpoints.hasLocalMail || !active.isEmpty || !later.isEmpty {
             router.endpoints.deliverLocal()
@@ -111,18 +127,31 @@ final class JetStreamLoop {
             later.append { then(result) }
             return
         }
+        let nowNs = Clock.monotonicNs()
+        if short.takes(job, isAlone: handedOver == 0, nowNs: nowNs) {
+            let result = job.run()
+            short.note(fromNs: nowNs, toNs: Clock.monotonicNs())
+            later.append { then(result) }
+            return
+        }
+        handedOver += 1
         commits += 1
         let number = commits
         waiting[number] = then
         let mailbox = loop.mailbox
         let isQueued = shared.syncThreads.run {
             let result = job.run()
-            mailbox.post { loop in (loop.context as? Router)?.streams?.committed(number, result) }
+            mailbox.post { loop in (loop.context as? Router)?.streams?.synced(number, result) }
         }
         if !isQueued {
             let result = job.run()
-            later.append { [unowned self] in committed(number, result) }
+            later.append { [unowned self] in synced(number, result) }
         }
+    }
+
+    private func synced(_ number: UInt64, _ result: CommitResult) {
+        handedOver -= 1
+        committed(number, result)
     }
 
     /// Runs what may wait long for a disk, such as a read of something old, beside the commits.
