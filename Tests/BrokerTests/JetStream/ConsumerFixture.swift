@@ -178,6 +178,7 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
         guard config.retention != .limits, !registry.all.contains(where: { $0.isWaiting(for: sequence) }) else { return }
         _ = try? log.remove(sequence, erases: false)
     }
+    func isJournalSettled(_ ticket: UInt64) -> Bool { ticket <= journal?.finishedCommit ?? .max }
     func afterJournalCommit(_ action: @escaping () -> Void) { lists.isChanged ? waiting.append(action) : action() }
     func consumerExpired(_ consumer: Consumer) {
         expired.append(consumer.name)
@@ -185,6 +186,7 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     }
     func consumerAdded(_ consumer: Consumer) {}
     func consumerRemoved(_ consumer: Consumer) {}
+    func consumerTouched(_ consumer: Consumer) {}
 
     /// Stores messages and makes them durable and visible. - Returns: the last sequence.
     @discardableResult

@@ -39,7 +39,7 @@ final class Consumer {
     // MARK: Turn
 
     /// Something has happened that `turnEnded` has to look at.
-    var isTouched = true
+    private(set) var isTouched = true
     /// The budget of a turn ended before the messages did.
     var hasMore = false
     var isStopped = false
@@ -157,8 +157,16 @@ final class Consumer {
             ? max(state.delivered.stream + 1, log.state.firstSequence) : state.lastPerSubject.first
     }
 
-    /// Whether the stream has to call `turnEnded` this turn; cheap, so that a thousand consumers may be asked.
-    var needsTurn: Bool { isTouched }
+    /// Has the stream call `turnEnded` at the end of this turn.
+    @inline(__always)
+    func touch() {
+        guard !isTouched else { return }
+        isTouched = true
+        stream.consumerTouched(self)
+    }
+
+    /// `turnEnded` begins: what happens from here on is for the next turn.
+    func untouch() { isTouched = false }
 }
 
 /// A message that the stream removed while it waited for an ack.

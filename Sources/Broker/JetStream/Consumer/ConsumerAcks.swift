@@ -9,7 +9,7 @@ extension Consumer {
         guard let reference = ackSubjects.read(message.subject) else { return }
         let header = max(0, message.headerBytes)
         let body = ByteView(message.payload.base + header, message.payload.count - header)
-        isTouched = true
+        touch()
         suppressDeletion()
         let reply = message.reply
         var answers = reference.sequence > 0
@@ -91,7 +91,7 @@ extension Consumer {
         record.add(.exhausted, entry.sequence, delivered: state.delivered.consumer)
         state.exhaust(slot)
         advise(.maxDeliver(sequence: entry.sequence, deliveries: UInt64(entry.deliveries)))
-        isTouched = true
+        touch()
     }
 
     private func nak(_ reference: AckReference, _ argument: ByteView) {

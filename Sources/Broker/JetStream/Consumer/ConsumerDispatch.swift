@@ -30,7 +30,7 @@ extension Consumer {
     }
 
     func finishTurn(_ now: Instant) {
-        isTouched = false
+        untouch()
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
@@ -137,7 +137,7 @@ extension Consumer {
                 continue
             }
             let ticket = state.pending.redeliveryTicket(slot)
-            if ticket > 0, let journal = stream.journal, ticket > journal.finishedCommit { return .journal }
+            if ticket > 0, !stream.isJournalSettled(ticket) { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil

@@ -32,7 +32,7 @@ extension Consumer {
     var journalTicket: UInt64 { journalID == nil ? 0 : stream.journal?.commitTicket ?? 0 }
 
     /// The journal has finished a commit: a redelivery may have waited for it.
-    func journalCommitted() { if state.pending.firstRedelivery != PendingTable.none { isTouched = true } }
+    func journalCommitted() { if state.pending.firstRedelivery != PendingTable.none { touch() } }
 
     /// Writes a record that stands for all before it.
     func writeWhole(_ now: Instant) {

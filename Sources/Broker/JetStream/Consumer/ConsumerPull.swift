@@ -43,7 +43,7 @@ extension Consumer {
         let request = waiting(pull, reply: reply, now)
         if settings.priority == .prioritized { requests.insertByPriority(request) } else { requests.append(request) }
         lastRequestNs = now.monotonicNs
-        isTouched = true
+        touch()
     }
 
     private func waiting(_ pull: PullBody, reply: ByteView, _ now: Instant) -> WaitingRequest {

@@ -13,7 +13,7 @@ extension Consumer {
             if from <= visibleSequence { numPending += stream.log.count(from: from, upTo: visibleSequence, filter) }
             countedSequence = visibleSequence
         }
-        isTouched = true
+        touch()
     }
 
     /// Counts from the beginning.
@@ -52,7 +52,7 @@ extension Consumer {
         let entry = state.pending[slot]
         removals.append(Removal(sequence: sequence, delivery: entry.delivery, deliveries: entry.deliveries))
         finish(slot)
-        isTouched = true
+        touch()
     }
 
     /// Whether an interest or workqueue stream has to keep a message for this consumer.

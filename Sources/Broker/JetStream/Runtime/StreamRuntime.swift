@@ -28,6 +28,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
+    private var uncountedBytes = 0
     private var freshBytes = 0
     private var committingBytes = 0
     private var commitsRunning = 0
@@ -193,6 +194,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         services = []
         endOrigins(forGood: false)
         registry?.stopAll(.shutdown)
+        stream?.prepareToClose()
         endConsumers()
         whenIdle = done
         touch()
@@ -217,7 +219,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func turnEnded() {
         guard let stream else { return }
         origins?.turnEnded()
+        countBacklog()
         stream.turnEnded()
+        releaseBacklog()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         count(state.bytes)
@@ -278,9 +282,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     private func read(_ file: FileLog) {
         guard let job = file.beginRead() else { return }
-        loop.runOnFileThread(job) { [weak self] result in
+        loop.runOnFileThread(job) { [self] result in
             file.finishRead(result)
-            self?.touch()
+            touch()
         }
     }
 
@@ -288,8 +292,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private func maintain() {
         guard !isMaintaining, let file = stream?.log as? FileLog, let job = file.beginMaintenance() else { return }
         isMaintaining = true
-        loop.runOnFileThread(job) { [weak self] result in
-            guard let self else { return }
+        loop.runOnFileThread(job) { [self] result in
+            guard stream != nil else { return }
             isMaintaining = false
             if let error = file.finishMaintenance(result) {
                 router.broker.log.error("Stream \(entry.config.name): \(error)")
@@ -350,15 +354,29 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     private func take(_ message: Message) {
-        countFresh(message.payload.count)
+        uncountedBytes &+= message.payload.count
         stream?.receive(message)
-        touch()
+        if !isActive { touch() }
+    }
+
+    /// Counts what a turn has brought in, once for all of it.
+    private func countBacklog() {
+        guard uncountedBytes > 0 else { return }
+        router.broker.backlog.add(router.loop.index, uncountedBytes)
+        freshBytes += uncountedBytes
+        uncountedBytes = 0
+    }
+
+    /// What was taken in and refused is nothing that a disk has yet to do.
+    private func releaseBacklog() {
+        guard commitsRunning == 0, freshBytes > 0 else { return }
+        router.broker.backlog.add(router.loop.index, -freshBytes)
+        freshBytes = 0
     }
 
     /// Bytes have come in that the next commit is to write.
     func countFresh(_ bytes: Int) {
-        freshBytes += bytes
-        router.broker.backlog.add(router.loop.index, bytes)
+        uncountedBytes &+= bytes
     }
 
     // MARK: CommitRunner
@@ -383,7 +401,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     // MARK: StreamHost
 
-    var now: Instant { Instant(wallNs: Clock.wallNs(), monotonicNs: Clock.monotonicNs()) }
+    var now: Instant { loop.now }
 
     func random() -> UInt64 { router.randomBits() }
 
