@@ -38,7 +38,8 @@ final class StreamKit: StreamHost, CommitRunner {
     private(set) lazy var registry = ConsumerRegistry(stream: stream)
 
     init(
-        settings: StreamSettings = StreamSettings(), disk: any Disk = SystemDisk(), _ configure: (inout StreamConfig) -> Void = { _ in }
+        settings: StreamSettings = StreamSettings(), disk: any Disk = SystemDisk(),
+        _ configure: (inout StreamConfig) -> Void = { _ in }
     ) throws {
         var template = Array("/tmp/bellhop-stream-XXXXXX".utf8CString)
         let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } }

@@ -92,6 +92,11 @@ final class Stream: ConsumerStream {
     private(set) var consumers: [String: Consumer] = [:]
     /// The same ones, to walk over.
     private(set) var consumerList: [Consumer] = []
+    /// Those with ordering keys: what they have parked may be exempt from the limits.
+    var keyedConsumers: [Consumer] = []
+    /// Messages before it were found to be exempt.
+    var pinScan: UInt64 = 0
+    private(set) lazy var keyIndexes = KeyIndexes(log)
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
     /// Lets every message through.
@@ -128,6 +133,7 @@ final class Stream: ConsumerStream {
         consumers[consumer.name] = consumer
         let place = consumerList.firstIndex { consumer.name < $0.name } ?? consumerList.count
         consumerList.insert(consumer, at: place)
+        if consumer.keyed != nil { keyedConsumers.append(consumer) }
         onConsumerAdded?(consumer)
     }
 
@@ -135,6 +141,8 @@ final class Stream: ConsumerStream {
         guard consumers[consumer.name] === consumer else { return }
         consumers[consumer.name] = nil
         consumerList.removeAll { $0 === consumer }
+        keyedConsumers.removeAll { $0 === consumer }
+        keyIndexes.dropUnused()
         if config.retention == .interest { isSweepDue = true }
         onConsumerRemoved?(consumer)
     }
@@ -145,7 +153,7 @@ final class Stream: ConsumerStream {
         if !neverExpiring.isEmpty { neverExpiring.remove(sequence) }
         if !markers.isEmpty { markers.remove(sequence) }
         if !schedules.isEmpty { schedules[sequence] = nil }
-        for consumer in consumerList { consumer.messageRemoved(sequence, subject) }
+        for consumer in consumerList { consumer.messageRemoved(sequence, subject, bytes: bytes) }
     }
 
     // MARK: Turns
