@@ -26,6 +26,8 @@ extension ConsumerFixture {
         }
         endTurn()
         endTurn()
+        // What is not there now is not waited for.
+        consumer.forEachRequest { consumer.requests.remove($0) }
         return taken().filter { $0.reference != nil }
     }
 

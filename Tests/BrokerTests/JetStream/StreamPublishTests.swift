@@ -223,7 +223,7 @@ import Wire
 
     @Test func mirrorsAndSources() throws {
         let kit = try StreamKit()
-        func store(_ place: Stream.OriginPlace, _ headers: String = "", _ body: String = "x") throws -> UInt64 {
+        func store(_ place: Stream.OriginPlace, _ headers: String = "", _ body: String = "x") throws -> UInt64? {
             let bytes = Array((headers + body).utf8)
             return try Array("o.a".utf8).withUnsafeBytes { subject in
                 try bytes.withUnsafeBytes { bytes in

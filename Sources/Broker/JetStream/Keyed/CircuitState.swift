@@ -56,7 +56,7 @@ struct CircuitState {
         for place in 0..<current.words.count { zeroes += (~(current.words[place] | previous.words[place])).nonzeroBitCount }
         guard zeroes > 0 else { return Double(CircuitState.bits) * 10 }
         let bits = Double(CircuitState.bits)
-        return bits * CircuitState.logarithm(bits / Double(zeroes))
+        return (bits * CircuitState.logarithm(bits / Double(zeroes))).rounded()
     }
 
     private mutating func move(_ nowNs: UInt64) {

@@ -75,6 +75,10 @@ extension KeyedDelivery {
     /// The read position passes a message: it is outstanding from now on, or waits behind others of its key (nil).
     private func pass(_ sequence: UInt64) -> OutstandingTable.Slot? {
         let key = index.key(of: sequence)
+        if !orphans.isEmpty, key != 0, let slot = orphans.removeValue(forKey: hash(key)) {
+            index.retain(key)
+            table.join(slot, key)
+        }
         let first = table.first(of: key)
         guard key != 0, first != OutstandingTable.none, checks.contains(.oneLease) else { return take(sequence, key) }
         if table.isParked(keyAt: first) {

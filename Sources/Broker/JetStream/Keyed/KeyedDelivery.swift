@@ -36,6 +36,8 @@ final class KeyedDelivery {
     /// Of entries that a restart has brought back: the hashes of their keys.
     var unresolvedHashes: [OutstandingTable.Slot: UInt64] = [:]
     var recoveredCursors: [UInt64: UInt64] = [:]
+    /// Leases whose message left the stream before a restart, and whose key has no other message so far: by the key's hash.
+    var orphans: [UInt64: OutstandingTable.Slot] = [:]
     /// Acks that came before the keys were known again.
     var heldAcks: [HeldAck] = []
 
@@ -165,6 +167,7 @@ final class KeyedDelivery {
     func remove(_ slot: OutstandingTable.Slot) {
         let key = table[slot].key
         if !errors.isEmpty { errors[slot] = nil }
+        if !orphans.isEmpty { orphans = orphans.filter { $0.value != slot } }
         table.remove(slot)
         if key != 0 { index.release(key) }
     }

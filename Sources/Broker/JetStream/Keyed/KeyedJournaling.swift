@@ -85,7 +85,7 @@ extension KeyedDelivery {
             let state: OutstandingTable.State =
                 entry.state == .settling ? .ready : entry.state == .parking ? .parked : entry.state
             writer.byte(state.rawValue)
-            writer.hash(entry.key == 0 ? unresolvedHashes[slot] ?? 0 : hash(entry.key))
+            writer.hash(entry.key == 0 ? unresolvedHash(slot) : hash(entry.key))
             for number in [entry.delivery, UInt64(entry.attempts), UInt64(entry.total)] { writer.number(number) }
             switch state {
             case .parked: writer.signed(entry.state == .parked ? Int64(clamping: entry.moment) : now.wallNs)
@@ -103,6 +103,10 @@ extension KeyedDelivery {
             writer.hash(hash)
             writer.number(cursor)
         }
+    }
+
+    private func unresolvedHash(_ slot: OutstandingTable.Slot) -> UInt64 {
+        unresolvedHashes[slot] ?? orphans.first { $0.value == slot }?.key ?? 0
     }
 
     // MARK: Consumer sequences
@@ -214,7 +218,10 @@ extension KeyedDelivery {
         for slot in slots {
             let sequence = table[slot].sequence
             var key = index.key(of: sequence)
-            if key == 0, let hash = unresolvedHashes[slot] { key = index.names.find(hash: hash) ?? 0 }
+            if key == 0, let hash = unresolvedHashes[slot] {
+                key = index.names.find(hash: hash) ?? 0
+                if key == 0 { orphans[hash] = slot }
+            }
             guard key != 0 else { continue }
             index.retain(key)
             table.join(slot, key)

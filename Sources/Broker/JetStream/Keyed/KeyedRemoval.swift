@@ -91,6 +91,7 @@ extension KeyedDelivery {
         circuit?.reset()
         isResolved = true
         unresolvedHashes = [:]
+        orphans = [:]
         recoveredCursors = [:]
         start = LastPerSubject()
         index.detach(self)

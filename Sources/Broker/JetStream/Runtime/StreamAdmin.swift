@@ -100,7 +100,7 @@ final class StreamAdmin {
             let mailbox = router.loop.mailbox
             JetStreamLoop.gatherInfo(of: Array(found[page.range]), router.loop.group) { infos in
                 mailbox.post { loop in
-                    (loop.context as? Router)?.respond(call, APIResponse.streamList(page: page, infos))
+                    (loop.context as? Router)?.respond(call, APIResponse.streamList(page: page, infos.map(\.listed)))
                 }
             }
         } catch {

@@ -22,6 +22,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private var captured: [EndpointSubscription] = []
     private var services: [EndpointSubscription] = []
     private var requests: RequestEndpoint?
+    /// What follows the streams that this one copies.
+    private(set) var origins: StreamOrigins?
+    private(set) var originPort: OriginPort?
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -34,6 +37,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private var turnBytes: UInt64 = 0
     private var whenStopped: (() -> Void)?
     private var whenIdle: (() -> Void)?
+    /// The broker ends.
+    private(set) var isEnding = false
 
     init(_ entry: StreamEntry, _ account: JetStreamAccount, loop: JetStreamLoop) {
         self.entry = entry
@@ -66,7 +71,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
         let requests = RequestEndpoint(self)
         self.requests = requests
         entry.requests = router.endpoints.table.add(requests)
-        startConsumers(stream, opened.consumers)
+        startConsumers(stream, opened.consumers.filter { $0.records.first?.first != OriginRecord.magic })
+        followOrigins(opened.consumers.last { $0.records.first?.first == OriginRecord.magic })
         subscribe()
         account.set(entry)
         touch()
@@ -96,6 +102,18 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
     }
 
+    private func followOrigins(_ found: RecoveredConsumer?) {
+        guard let stream, origins == nil else { return }
+        if found == nil && entry.config.mirror == nil && entry.config.sources.isEmpty { return }
+        let port = OriginPort(self)
+        let origins = StreamOrigins(
+            stream, account: account.account.name, host: port,
+            found: found.flatMap { found in found.records.last.map { (found.id, $0) } })
+        registry?.otherSnapshot = { [unowned origins] id in origins.snapshot(id) }
+        originPort = port
+        self.origins = origins
+    }
+
     private var settings: StreamSettings {
         var settings = StreamSettings()
         let options = loop.shared.options
@@ -114,6 +132,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func update(_ config: StreamConfig) {
         stream?.update(config)
         entry.config = config
+        if origins == nil { followOrigins(nil) } else { origins?.update() }
         subscribe()
         account.set(entry)
         touch()
@@ -129,6 +148,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     /// Leaves the index and the account; calls `done` when no commit is under way any more.
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
+        endOrigins(forGood: true)
         registry?.stopAll(.deleted)
         endConsumers()
         for subscription in captured + services { subscription.end() }
@@ -149,6 +169,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         if commitsRunning == 0 { stopped() }
     }
 
+    private func endOrigins(forGood: Bool) {
+        origins?.stop(forGood: forGood)
+        originPort?.end()
+    }
+
     private func endConsumers() {
         for endpoints in consumerEndpoints.values { endpoints.end() }
         consumerEndpoints = [:]
@@ -162,9 +187,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     /// The broker ends: takes nothing more, lets out what is under way, and closes the files in order.
     func shutDown(_ done: @escaping () -> Void) {
+        isEnding = true
         for subscription in captured + services { subscription.end() }
         captured = []
         services = []
+        endOrigins(forGood: false)
         registry?.stopAll(.shutdown)
         endConsumers()
         whenIdle = done
@@ -189,12 +216,13 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     func turnEnded() {
         guard let stream else { return }
+        origins?.turnEnded()
         stream.turnEnded()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         count(state.bytes)
         entry.usage.messages.store(state.messages, ordering: .relaxed)
-        entry.usage.consumers.store(stream.consumers.count, ordering: .relaxed)
+        entry.usage.consumers.store(stream.listedConsumers, ordering: .relaxed)
         maintain()
         setTimer()
         if commitsRunning == 0, let done = whenIdle {
@@ -271,7 +299,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     private func setTimer() {
-        let next = stream?.nextDeadlineNs ?? .max
+        let next = min(stream?.nextDeadlineNs ?? .max, origins?.nextDeadlineNs ?? .max)
         // An early timer asks again; only a late one is wrong.
         if next >= timerNs { return }
         if let timer { router.loop.cancel(timer) }
@@ -282,6 +310,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             timer = nil
             timerNs = .max
             stream?.advance()
+            origins?.advance()
             touch()
         }
     }
@@ -301,23 +330,35 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
         for subscription in services { subscription.end() }
         services = []
-        if entry.config.allowDirect {
-            let name = entry.config.name
-            for subject in ["$JS.API.DIRECT.GET.\(name)", "$JS.API.DIRECT.GET.\(name).>"] {
-                services.append(
-                    EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in
-                        stream?.directGet(message)
-                        touch()
-                    })
-            }
+        if entry.config.allowDirect { serveDirectGets(of: entry.config.name) }
+        if entry.config.mirrorDirect, let origin = entry.config.mirror, origin.external == nil {
+            serveDirectGets(of: origin.name)
+        }
+    }
+
+    /// Of this stream, or of the one that it mirrors, while that one does not answer itself: it is never behind.
+    private func serveDirectGets(of name: String) {
+        let isOwn = name == entry.config.name
+        for subject in ["$JS.API.DIRECT.GET.\(name)", "$JS.API.DIRECT.GET.\(name).>"] {
+            services.append(
+                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in
+                    if !isOwn && account.stream(name)?.config.allowDirect == true { return }
+                    stream?.directGet(message, of: name)
+                    touch()
+                })
         }
     }
 
     private func take(_ message: Message) {
-        freshBytes += message.payload.count
-        router.broker.backlog.add(router.loop.index, message.payload.count)
+        countFresh(message.payload.count)
         stream?.receive(message)
         touch()
+    }
+
+    /// Bytes have come in that the next commit is to write.
+    func countFresh(_ bytes: Int) {
+        freshBytes += bytes
+        router.broker.backlog.add(router.loop.index, bytes)
     }
 
     // MARK: CommitRunner

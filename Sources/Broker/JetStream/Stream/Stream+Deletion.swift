@@ -59,7 +59,7 @@ extension Stream {
     /// STREAM.MSG.DELETE.
     func deleteMessage(_ body: ByteView, _ answer: @escaping ([UInt8]) -> Void) {
         do throws(APIError) {
-            if body.isEmpty { throw .badRequest }
+            if RequestBody.isEmpty(body) { throw .badRequest }
             let request: MessageDeleteRequest = try RequestBody.decode(body)
             if config.sealed { throw .streamSealed }
             if config.denyDelete { throw .streamMessageDeleteFailed("message delete not permitted") }
@@ -83,6 +83,8 @@ extension Stream {
         } catch {
             throw .streamMessageDeleteFailed(storeError(error).description)
         }
-        if !isFound { throw .streamMessageDeleteFailed("no message found") }
+        if !isFound {
+            throw request.sequence == 0 ? .streamMessageDeleteFailed("no message found") : .sequenceNotFound(request.sequence)
+        }
     }
 }

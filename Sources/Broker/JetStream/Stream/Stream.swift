@@ -23,6 +23,8 @@ final class Stream: ConsumerStream {
     /// Has a consumer reached from outside, and no longer.
     var onConsumerAdded: ((Consumer) -> Void)?
     var onConsumerRemoved: ((Consumer) -> Void)?
+    /// Adds what is known of the streams that this one copies.
+    var onInfo: ((inout StreamInfo) -> Void)?
     /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
     var roomForBytes: ((Int) -> APIError?)?
 
@@ -97,6 +99,8 @@ final class Stream: ConsumerStream {
     /// Messages before it were found to be exempt.
     var pinScan: UInt64 = 0
     private(set) lazy var keyIndexes = KeyIndexes(log)
+    /// Those that clients see: without the ones by which other streams follow this one.
+    private(set) var listedConsumers = 0
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
     /// Lets every message through.
@@ -134,6 +138,7 @@ final class Stream: ConsumerStream {
         let place = consumerList.firstIndex { consumer.name < $0.name } ?? consumerList.count
         consumerList.insert(consumer, at: place)
         if consumer.keyed != nil { keyedConsumers.append(consumer) }
+        if !consumer.config.direct { listedConsumers += 1 }
         onConsumerAdded?(consumer)
     }
 
@@ -143,6 +148,7 @@ final class Stream: ConsumerStream {
         consumerList.removeAll { $0 === consumer }
         keyedConsumers.removeAll { $0 === consumer }
         keyIndexes.dropUnused()
+        if !consumer.config.direct { listedConsumers -= 1 }
         if config.retention == .interest { isSweepDue = true }
         onConsumerRemoved?(consumer)
     }
