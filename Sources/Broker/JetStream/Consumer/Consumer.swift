@@ -57,6 +57,8 @@ final class Consumer {
     var requests = WaitingRequests()
     var lastRequestNs: UInt64 = 0
     var pin = PinnedClient()
+    /// Delivers the messages of each key in order; nil in a consumer without a key.
+    var keyed: KeyedDelivery?
 
     // MARK: Push
 
@@ -97,14 +99,17 @@ final class Consumer {
         state.lastPerSubject = start.lastPerSubject
         nextSequence = start.sequence
         ackSubjects = AckSubjectWriter(stream: streamName, consumer: name)
-        begin()
+        begin(nil)
     }
 
     /// A consumer that a restart has found.
     ///
-    /// - Parameter id: its number in the journal that told of it.
+    /// - Parameters:
+    ///   - id: its number in the journal that told of it.
+    ///   - keyed: what the journal has kept of a keyed consumer.
     init(
-        recovered: consuming RecoveredConsumerState, config: ConsumerConfig, id: ConsumerID, stream: any ConsumerStream
+        recovered: consuming RecoveredConsumerState, config: ConsumerConfig, id: ConsumerID, stream: any ConsumerStream,
+        keyed: RecoveredKeyedState? = nil
     ) {
         name = recovered.name
         createdNs = recovered.createdNs
@@ -120,14 +125,15 @@ final class Consumer {
         let settings = settings
         state.setClocks(now: stream.host.now) { settings.ackWait(deliveries: $0) }
         agreeWithLog()
-        begin()
+        begin(keyed)
     }
 
     /// What both ways of coming into being share.
-    private func begin() {
+    private func begin(_ recovered: RecoveredKeyedState?) {
         let now = stream.host.now
         visibleSequence = stream.visibleSequence
         keepsInterest = stream.config.retention != .limits
+        if let settings = config.keyed { startKeyed(settings, recovered) }
         countPending()
         setInactiveThreshold()
         setPause(now)
