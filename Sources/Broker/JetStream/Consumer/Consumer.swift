@@ -35,6 +35,8 @@ final class Consumer {
     var visibleSequence: UInt64 = 0
     /// The log is fetching what comes next.
     var isReading = false
+    /// When to try again what could not be read.
+    var readAgainNs: UInt64 = .max
 
     // MARK: Turn
 

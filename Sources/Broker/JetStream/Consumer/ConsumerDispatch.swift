@@ -183,8 +183,8 @@ extension Consumer {
             pass(next.sequence)
             if wasCounted && numPending == before && numPending > 0 { numPending -= 1 }
         case .failed:
-            // The stream knows, and has said so. Nothing can be read here until it is started again.
             isReading = true
+            readAgainNs = saturatingSum(stream.host.now.monotonicNs, Consumer.readAgainAfterNs)
         }
         return outcome
     }

@@ -44,6 +44,8 @@ struct OpenedStream {
     var log: any MessageLog
     var journal: FileConsumerJournal?
     var consumers: [RecoveredConsumer]
+    /// What is damaged beside the log, in sentences.
+    var findings: [String] = []
 }
 
 /// Blocks: called on file threads only.
@@ -88,7 +90,13 @@ enum StreamFiles {
         guard let definition = StreamDefinition(contents.bytes) else {
             throw .unusable("\(directory)/\(definitionName) does not describe a stream")
         }
-        return try openFiles(definition, directory, disk)
+        var opened = try openFiles(definition, directory, disk)
+        if contents.isDamaged {
+            opened.findings.append("\(directory)/\(definitionName): one of two copies is damaged")
+            // The other one says all; that it could not be written anew shows again at the next start.
+            try? definitionFile(directory, disk).write(contents.bytes)
+        }
+        return opened
     }
 
     private static func openFiles(
@@ -102,7 +110,8 @@ enum StreamFiles {
         }
         let log = try FileLog.open(directory: directory + "/" + logName, disk: disk)
         let (journal, consumers) = try FileConsumerJournal.open(directory: directory + "/" + consumersName, disk: disk)
-        return OpenedStream(definition: definition, log: log, journal: journal, consumers: consumers)
+        return OpenedStream(
+            definition: definition, log: log, journal: journal, consumers: consumers, findings: journal.findings)
     }
 
     /// Replaces a stream's definition.

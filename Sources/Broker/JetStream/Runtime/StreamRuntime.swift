@@ -68,6 +68,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             commits: self, settings: settings)
         self.stream = stream
         limitBytes(stream)
+        for finding in opened.findings { router.broker.log.error("Stream \(entry.config.name): \(finding)") }
         if let file = opened.log as? FileLog { attend(file) }
         let requests = RequestEndpoint(self)
         self.requests = requests
@@ -272,11 +273,16 @@ final class StreamRuntime: StreamHost, CommitRunner {
         file.onNeedsRead = { [unowned self] in read(file) }
         file.onLost = { [unowned self] sequence, reason in
             router.broker.log.error("Stream \(entry.config.name) has lost message \(sequence): \(reason)")
+            LossAdvisory.publish(entry.config.name, [sequence], reason, in: account.account, router: router)
         }
         let report = file.recoveryReport
         let name = entry.config.name, log = router.broker.log
         for damage in report.damages { log.error("Stream \(name): \(damage)") }
-        if report.lostMessages > 0 { log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files") }
+        if report.lostMessages > 0 {
+            log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files")
+            let reason = report.damages.joined(separator: "; ")
+            LossAdvisory.publish(name, file.state.lost, reason, in: account.account, router: router)
+        }
         if report.cutBytes > 0 { log.warning("Stream \(name): cut \(report.cutBytes) bytes of an unfinished write") }
     }
 
@@ -290,7 +296,12 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     /// Prepares the next segment, takes back what nobody needs, rewrites what is sparse: one job at a time.
     private func maintain() {
-        guard !isMaintaining, let file = stream?.log as? FileLog, let job = file.beginMaintenance() else { return }
+        guard !isMaintaining, let file = stream?.log as? FileLog else { return }
+        guard let job = file.beginMaintenance() else {
+            // It may wait for a commit that nobody else asks for.
+            if file.wantsCommit { touch() }
+            return
+        }
         isMaintaining = true
         loop.runOnFileThread(job) { [self] result in
             guard stream != nil else { return }
