@@ -26,7 +26,7 @@ struct CrashConsumerModel {
             var value: Int?
             for record in consumer.records {
                 let isBase = record.first == UInt8(ascii: "=")
-                let number = Int(String(decoding: record.dropFirst().prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self))
+                let number = RecoveredConsumer.value(record)
                 if !isBase, let value, number != value + 1 {
                     faults.append("consumer \(consumer.id) goes from \(value) to \(number ?? -1)")
                 }
@@ -42,10 +42,7 @@ struct CrashConsumerModel {
 
     mutating func rebase(on found: [RecoveredConsumer]) {
         values = [:]
-        for consumer in found {
-            guard let record = consumer.records.last else { continue }
-            values[consumer.id] = Int(String(decoding: record.dropFirst().prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self))
-        }
+        for consumer in found { values[consumer.id] = consumer.lastValue }
         durable = values
         begun = []
     }

@@ -32,8 +32,7 @@ final class CrashFiles {
     /// From here on the journal may ask for the state of consumers.
     func serve() {
         for consumer in found {
-            guard let last = consumer.records.last else { continue }
-            states[consumer.id] = Int(String(decoding: last.dropFirst().prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self))
+            states[consumer.id] = consumer.lastValue
         }
         journal.snapshot = { [unowned self] id in
             // One in three cannot say.
@@ -57,8 +56,33 @@ final class CrashFiles {
         journal.drop(id)
     }
 
+    func commitJournal() throws {
+        if let job = journal.beginCommit(syncs: true), let error = journal.finishCommit(job.run()) { throw error }
+    }
+
+    /// Runs maintenance until there is none.
+    func maintain() throws {
+        for _ in 0..<1_000 {
+            try commitAll()
+            guard let job = log.beginMaintenance() else {
+                if log.wantsCommit { continue }
+                return
+            }
+            if let error = log.finishMaintenance(job.run()) { throw error }
+        }
+    }
+
     func commitAll() throws {
         while let job = log.beginCommit(syncs: true) { if let error = log.finishCommit(job.run()) { throw error } }
+    }
+}
+
+extension RecoveredConsumer {
+    /// What its last record counts to.
+    var lastValue: Int? { records.last.flatMap(RecoveredConsumer.value) }
+
+    static func value(_ record: [UInt8]) -> Int? {
+        Int(String(decoding: record.dropFirst().prefix { $0 != UInt8(ascii: " ") }, as: UTF8.self))
     }
 }
 

@@ -43,6 +43,8 @@ public final class CrashWorld {
     /// Something is being run in the middle of something else.
     private var isNested = false
     private var isOnLoop = true
+    /// Calls fail, and say so: only what is said to be done must be done.
+    private var toleratesErrors = false
 
     static let faultsMax = 5
 
@@ -81,6 +83,38 @@ public final class CrashWorld {
             if random.once(in: 4) { endInOrder() }
             disk.beforeChange(nil)
         }
+    }
+
+    /// Works through one life on a disk that fails at one call, or from one call on. What had been said to be durable must be
+    /// there all the same, once the disk is well again.
+    /// - Parameter call: from 1, counted from the beginning of the work.
+    public func run(steps: Int, _ fault: DiskFault, atCall call: Int, lasting: Bool) {
+        toleratesErrors = true
+        if lasting {
+            disk.inject(fault, fromCall: disk.calls + call)
+        } else {
+            disk.inject(fault, atCall: disk.calls + call)
+        }
+        work(steps)
+        disk.clearFaults()
+        isOnLoop = true
+        check(disk.copy(), "\(fault) at call \(call)")
+        check(disk.crashed(seed: crashes.next()), "\(fault) at call \(call)")
+    }
+
+    /// How many calls the work takes when nothing goes wrong.
+    public func callsOf(steps: Int) -> Int {
+        let before = disk.calls
+        work(steps)
+        return disk.calls - before
+    }
+
+    private func work(_ steps: Int) {
+        for _ in 0..<steps { step() }
+        finishAll()
+        beginLog()
+        beginJournal()
+        finishAll()
     }
 
     private func watch() {
@@ -219,7 +253,7 @@ public final class CrashWorld {
                 finishSomeJob()
             }
         } catch {
-            report(["a step failed: \(error)"], "nothing")
+            if !toleratesErrors { report(["a step failed: \(error)"], "nothing") }
         }
     }
 
@@ -299,7 +333,7 @@ public final class CrashWorld {
 
     private func define() throws {
         let next = (definition + 1) % 200
-        definitions = [definition, next]
+        definitions.insert(next)
         try files.definition.write(Array(repeating: UInt8(next), count: 1 + random.below(9_000)))
         definition = next
         definitions = [next]
@@ -369,13 +403,16 @@ public final class CrashWorld {
     private func finishSomeJob() {
         if let job = logJob, let result = job.result {
             logJob = nil
-            fail(files.log.finishCommit(result))
-            if job.syncs { durable = files.log.finishedCommit }
+            let error = files.log.finishCommit(result)
+            fail(error)
+            if result.error != nil && error == nil { report(["a commit failed and nobody was told"], "nothing") }
+            if job.syncs && error == nil { durable = files.log.finishedCommit }
         }
         if let job = journalJob, let result = job.result {
             journalJob = nil
+            let before = files.journal.finishedCommit
             fail(files.journal.finishCommit(result))
-            consumers.commitFinished(syncs: job.syncs)
+            if files.journal.finishedCommit > before { consumers.commitFinished(syncs: job.syncs) }
         }
         if let job = maintenanceJob, let result = job.result {
             maintenanceJob = nil
@@ -393,6 +430,6 @@ public final class CrashWorld {
     }
 
     private func fail(_ error: StoreError?) {
-        if let error { report(["a job failed: \(error)"], "nothing") }
+        if let error, !toleratesErrors { report(["a job failed: \(error)"], "nothing") }
     }
 }
