@@ -25,6 +25,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     /// What follows the streams that this one copies.
     private(set) var origins: StreamOrigins?
     private(set) var originPort: OriginPort?
+    private(set) var snapshots: [SnapshotSender] = []
+    /// Each reads the log and holds a window of what it has sent.
+    static let snapshotsMax = 8
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -145,6 +148,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
+        endSnapshots()
         registry?.stopAll(.deleted)
         endConsumers()
         for subscription in captured + services { subscription.end() }
@@ -169,6 +173,20 @@ final class StreamRuntime: StreamHost, CommitRunner {
         originPort?.end()
     }
 
+    /// Sends a snapshot until it has ended.
+    func keep(_ snapshot: SnapshotSender) { snapshots.append(snapshot) }
+
+    private func sendSnapshots() {
+        if snapshots.isEmpty { return }
+        for snapshot in snapshots { snapshot.turnEnded() }
+        snapshots.removeAll { $0.isEnded }
+    }
+
+    private func endSnapshots() {
+        for snapshot in snapshots { snapshot.end("500 the stream is gone", failure: "the stream is gone") }
+        snapshots = []
+    }
+
     private func endConsumers() {
         for endpoints in consumerEndpoints.values { endpoints.end() }
         consumerEndpoints = [:]
@@ -187,6 +205,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         captured = []
         services = []
         endOrigins(forGood: false)
+        endSnapshots()
         registry?.stopAll(.shutdown)
         endConsumers()
         whenIdle = done
@@ -213,6 +232,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         guard let stream else { return }
         origins?.turnEnded()
         stream.turnEnded()
+        sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         entry.usage.messages.store(state.messages, ordering: .relaxed)
