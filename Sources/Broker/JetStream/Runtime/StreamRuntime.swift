@@ -25,6 +25,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     /// What follows the streams that this one copies.
     private(set) var origins: StreamOrigins?
     private(set) var originPort: OriginPort?
+    private(set) var snapshots: [SnapshotSender] = []
+    /// Each reads the log and holds a window of what it has sent.
+    static let snapshotsMax = 8
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -151,6 +154,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
+        endSnapshots()
         registry?.stopAll(.deleted)
         endConsumers()
         for subscription in captured + services { subscription.end() }
@@ -176,6 +180,20 @@ final class StreamRuntime: StreamHost, CommitRunner {
         originPort?.end()
     }
 
+    /// Sends a snapshot until it has ended.
+    func keep(_ snapshot: SnapshotSender) { snapshots.append(snapshot) }
+
+    private func sendSnapshots() {
+        if snapshots.isEmpty { return }
+        for snapshot in snapshots { snapshot.turnEnded() }
+        snapshots.removeAll { $0.isEnded }
+    }
+
+    private func endSnapshots() {
+        for snapshot in snapshots { snapshot.end("500 the stream is gone", failure: "the stream is gone") }
+        snapshots = []
+    }
+
     private func endConsumers() {
         for endpoints in consumerEndpoints.values { endpoints.end() }
         consumerEndpoints = [:]
@@ -194,6 +212,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         captured = []
         services = []
         endOrigins(forGood: false)
+        endSnapshots()
         registry?.stopAll(.shutdown)
         stream?.prepareToClose()
         endConsumers()
@@ -223,6 +242,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         countBacklog()
         stream.turnEnded()
         releaseBacklog()
+        sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         count(state.bytes)
