@@ -28,7 +28,10 @@ extension FileLog {
     }
 
     private var isErasureDue: Bool {
-        guard let next = erasures.first, next.ticket <= finishedCommit else { return false }
+        // Those before it are being written by the commit under way.
+        let begun = committing.erased
+        guard begun < erasures.count, erasures[begun].ticket <= finishedCommit else { return false }
+        let next = erasures[begun]
         return segment(next.owner).map { !maintenance.isRewriting($0) } ?? true
     }
 
@@ -143,8 +146,10 @@ extension FileLog {
             unsynced.removeAll()
             for segment in committing.newSegments { segment.settle() }
         }
-        if committing.erased > 0 {
-            erasures.removeFirst(committing.erased)
+        let erased = committing.erased
+        committing.erased = 0
+        if erased > 0 {
+            erasures.removeFirst(erased)
             maintenance.hasDead = true
             // They may hold what has been overwritten.
             windows.removeAll()
@@ -153,7 +158,7 @@ extension FileLog {
         committing.newSegments.removeAll()
         if let last = writingBlocks.last {
             if let recent = recentBlock, recent.buffer.capacity <= options.bufferKeptMax { spareBuffer = recent.buffer }
-            recentBlock = committing.erased > 0 ? nil : last
+            recentBlock = erased > 0 ? nil : last
         }
         writingBlocks.removeAll()
         closeUnusedFiles()

@@ -37,8 +37,9 @@ struct Sent: Equatable, CustomStringConvertible {
 
 /// Consumer records in memory, with the two steps of a real journal: appended, then durable.
 final class ListJournal: ConsumerJournal {
-    private(set) var commitTicket: UInt64 = 1
-    private(set) var finishedCommit: UInt64 = 0
+    /// Those that wait for a commit to be finished wait as long as a test holds the two apart.
+    var commitTicket: UInt64 = 0
+    var finishedCommit: UInt64 = 0
     var snapshot: ((ConsumerID) -> [UInt8]?)?
     private var lastID: ConsumerID = 0
     private(set) var live: [ConsumerID: [[UInt8]]] = [:]
@@ -185,6 +186,8 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     func consumerAdded(_ consumer: Consumer) {}
     func consumerRemoved(_ consumer: Consumer) {}
     func consumerTouched(_ consumer: Consumer) {}
+    func awaitsJournal(_ consumer: Consumer) {}
+    var journalSettled: UInt64 { journal?.finishedCommit ?? 0 }
 
     /// Stores messages and makes them durable and visible. - Returns: the last sequence.
     @discardableResult

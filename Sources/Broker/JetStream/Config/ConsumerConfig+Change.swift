@@ -24,7 +24,7 @@ extension ConsumerConfig {
         let limited = others.filter { !$0.direct && !$0.sourcing }
         if let existing {
             if action == .create && !existing.isSame(as: config) { throw .consumerAlreadyExists }
-            if stream.retention == .workqueue && !config.isDisjoint(from: others) { throw .consumerWorkQueueNotUnique }
+            if stream.retention == .workqueue && !config.isDisjoint(from: limited) { throw .consumerWorkQueueNotUnique }
             try config.checkChanges(from: existing, hasInterest: hasInterest)
             if !existing.isDurable && existing.inactiveThresholdNs != 0 && config.inactiveThresholdNs == 0 {
                 config.inactiveThresholdNs = ConsumerConfig.inactiveThresholdOfEphemeralNs

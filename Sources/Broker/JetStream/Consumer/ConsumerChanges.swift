@@ -64,7 +64,7 @@ extension Consumer {
             if settings.maxDeliver > 0 && state.pending[slot].deliveries >= settings.maxDeliver {
                 exhaust(slot)
             } else if state.pending[slot].place != .redelivery {
-                state.pending.awaitRedelivery(slot)
+                state.pending.awaitRedelivery(slot, after: journalTicket)
             }
             slot = following
         }
@@ -136,6 +136,7 @@ extension Consumer {
         nextSequence = sequence
         lastDeliveredNs = nil
         lastAckedNs = nil
+        hasAcked = false
         countPending()
         writeWhole(stream.host.now)
         touch()

@@ -52,7 +52,8 @@ extension Consumer {
         }
         guard !expiredSlots.isEmpty else { return }
         if !isSorted { expiredSlots.sort { state.pending[$0].sequence < state.pending[$1].sequence } }
-        for slot in expiredSlots { state.pending.awaitRedelivery(slot) }
+        let ticket = journalTicket
+        for slot in expiredSlots { state.pending.awaitRedelivery(slot, after: ticket) }
     }
 
     // MARK: Inactivity

@@ -17,6 +17,8 @@ private enum DispatchEnd {
     case takers
     case maxAckPending
     case reading
+    /// The delivery before is not durable yet: a crash must not forget more than the latest one.
+    case journal
     case budget
 }
 
@@ -29,6 +31,7 @@ extension Consumer {
 
     func finishTurn(_ now: Instant) {
         untouch()
+        noteAcked(now)
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
@@ -48,6 +51,7 @@ extension Consumer {
         case .messages, .takers:
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             if let replay, nextSequence > replay.endsAt { self.replay = nil }
+        case .journal: stream.awaitsJournal(self)
         case .maxAckPending: break
         }
     }
@@ -134,6 +138,8 @@ extension Consumer {
                 exhaust(slot)
                 continue
             }
+            let ticket = state.pending.redeliveryTicket(slot)
+            if ticket > 0, ticket > stream.journalSettled { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil

@@ -28,6 +28,9 @@ extension Consumer {
         stream.afterJournalCommit { replies.send(host) }
     }
 
+    /// The commit that makes durable what has been written so far; 0 where nothing has to be waited for.
+    var journalTicket: UInt64 { journalID == nil ? 0 : stream.journal?.commitTicket ?? 0 }
+
     /// Writes a record that stands for all before it.
     func writeWhole(_ now: Instant) {
         guard let journalID, let journal = stream.journal else { return record.removeAll() }

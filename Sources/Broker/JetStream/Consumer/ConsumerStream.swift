@@ -17,6 +17,10 @@ protocol ConsumerStream: AnyObject {
     func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64)
     /// Runs `action` once everything that is in the journal now is durable; at once if there is nothing to wait for.
     func afterJournalCommit(_ action: @escaping () -> Void)
+    /// The last commit of the journal that counts as durable.
+    var journalSettled: UInt64 { get }
+    /// The consumer cannot go on before more of the journal counts as durable: has it touched when a commit has finished.
+    func awaitsJournal(_ consumer: Consumer)
     /// The consumer has been inactive for its threshold and wants to be deleted, as by an API request. Called at the end of its turn.
     func consumerExpired(_ consumer: Consumer)
     /// The stream has one consumer more: it is told of messages from now on.

@@ -5,7 +5,9 @@ import Wire
 
 extension Stream {
     /// A request to `$JS.API.DIRECT.GET.<stream>` or, for the last message of a subject, `$JS.API.DIRECT.GET.<stream>.<subject>`.
-    func directGet(_ message: Message) {
+    ///
+    /// - Parameter name: of the stream that is asked, where that is another one: its mirror may answer.
+    func directGet(_ message: Message, of name: String? = nil) {
         guard !message.reply.isEmpty else { return }
         let headerBytes = min(max(0, message.headerBytes), message.payload.count)
         let level = PublishHeaders(ByteView(message.payload.base, headerBytes)).requiredAPILevel
@@ -13,7 +15,7 @@ extension Stream {
         if !level.isEmpty && (sequenceNumber(level) ?? UInt64.max) > Stream.apiLevel {
             return status(message.reply, "412 Required Api Level")
         }
-        let prefixBytes = "$JS.API.DIRECT.GET.".utf8.count + name.count + 1
+        let prefixBytes = "$JS.API.DIRECT.GET.".utf8.count + (name?.utf8.count ?? self.name.count) + 1
         do throws(MessageGetRequest.DirectFailure) {
             let request: MessageGetRequest
             if message.subject.count > prefixBytes {

@@ -99,12 +99,30 @@ extension Stream {
         }
     }
 
+    /// A subject with wildcards, which publishing does not forbid, stands for all that match it, as on nats-server: clients
+    /// purge many keys so.
     func removeSubject(_ subject: ByteView, below sequence: UInt64) {
+        if Subject.hasWildcards(subject) {
+            removeMatching(SubjectFilter([subject.string], log.subjects), below: sequence)
+            return
+        }
         guard let id = log.subjects.id(of: subject) else { return }
         while true {
             let summary = log.subjects.summary(id)
             guard summary.count > 0, summary.first < sequence, discard(summary.first) else { return }
         }
+    }
+
+    /// - Returns: how many messages that were.
+    @discardableResult
+    func removeMatching(_ filter: SubjectFilter, below end: UInt64) -> UInt64 {
+        var removed: UInt64 = 0
+        var from = log.state.firstSequence
+        while from < end, let sequence = log.next(atOrAfter: from, filter, upTo: end - 1) {
+            if discard(sequence) { removed += 1 }
+            from = sequence + 1
+        }
+        return removed
     }
 
     /// - Returns: how many messages that were.

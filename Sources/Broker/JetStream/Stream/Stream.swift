@@ -23,6 +23,8 @@ final class Stream: ConsumerStream {
     /// Has a consumer reached from outside, and no longer.
     var onConsumerAdded: ((Consumer) -> Void)?
     var onConsumerRemoved: ((Consumer) -> Void)?
+    /// Adds what is known of the streams that this one copies.
+    var onInfo: ((inout StreamInfo) -> Void)?
     /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
     var roomForBytes: ((Int) -> APIError?)?
 
@@ -94,10 +96,14 @@ final class Stream: ConsumerStream {
     private(set) var consumers: [String: Consumer] = [:]
     /// The same ones, to walk over.
     private(set) var consumerList: [Consumer] = []
+    /// Those whose redeliveries wait for a commit of the journal.
+    var journalAwaiting: [Consumer] = []
     /// Those that something has happened to in this turn.
     private var touchedConsumers: [Consumer] = []
     /// When the first of them all has something to do; may be too early, after something else has come first.
     private var consumerDeadlineNs = UInt64.max
+    /// Those that clients see: without the ones by which other streams follow this one.
+    private(set) var listedConsumers = 0
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
     /// Lets every message through.
@@ -136,6 +142,7 @@ final class Stream: ConsumerStream {
         let place = consumerList.firstIndex { consumer.name < $0.name } ?? consumerList.count
         consumerList.insert(consumer, at: place)
         if consumer.isTouched { consumerTouched(consumer) }
+        if !consumer.config.direct { listedConsumers += 1 }
         onConsumerAdded?(consumer)
     }
 
@@ -143,6 +150,7 @@ final class Stream: ConsumerStream {
         guard consumers[consumer.name] === consumer else { return }
         consumers[consumer.name] = nil
         consumerList.removeAll { $0 === consumer }
+        if !consumer.config.direct { listedConsumers -= 1 }
         if config.retention == .interest { isSweepDue = true }
         onConsumerRemoved?(consumer)
     }
