@@ -30,6 +30,11 @@ final class ConsumerEndpoints {
                 consumer.receive(flowControl: message)
             }
         }
+        if consumer.keyed != nil {
+            listen("$BELLHOP.API.KEY.*.\(stream).\(name)") { [unowned consumer] message, _ in
+                consumer.receive(keyRequest: message)
+            }
+        }
     }
 
     func end() {

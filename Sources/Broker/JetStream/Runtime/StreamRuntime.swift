@@ -80,6 +80,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     private func startConsumers(_ stream: Stream, _ found: [RecoveredConsumer]) {
         stream.onConsumerAdded = { [unowned self] consumer in
+            if consumer.keyed != nil { loop.shared.hasKeyedConsumers.store(true, ordering: .relaxed) }
             consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(
                 consumer, stream: entry.config.name, router: router, index: index
             ) { [unowned self] in touch() }
