@@ -94,7 +94,7 @@ struct KeyModel {
 
     /// An ack is on its way.
     mutating func mayBeDone(_ sequence: UInt64) {
-        if messages[sequence]?.state == .given { messages[sequence]?.state = .maybeDone }
+        if let state = messages[sequence]?.state, state != .done { messages[sequence]?.state = .maybeDone }
     }
 
     /// The broker has said so.

@@ -21,12 +21,16 @@ struct Simulation {
     private var lastAsked = 0
     private var lastStored: UInt64 = 0
     private let clients = 6
+    /// Prints what happens.
+    var traces = false
+
+    private func trace(_ text: @autoclosure () -> String) { if traces { print(text()) } }
 
     var deliveries: Int { model.deliveries }
 
     init(seed: UInt64, checks: KeyedChecks) throws {
         self.seed = seed
-        random = SeededRandom(seed: seed)
+        var random = SeededRandom(seed: seed)
         keys = [3, 10, 40, 200][random.below(4)]
         ackWaitNs = UInt64(1 + random.below(5)) * 1_000_000_000
         maxAckPending = [3, 20, 1000][random.below(3)]
@@ -45,6 +49,7 @@ struct Simulation {
         consumer.maxAckPending = maxAckPending
         consumer.metadata = ["bellhop.key": "token:2", "bellhop.max_parked_keys": "100000"]
         let checked = try consumer.checked(pedantic: false, stream: config, limits: JetStreamLimits())
+        self.random = random
         model = KeyModel(keys: keys)
         world = try World(config: config, consumer: checked, checks: checks, seed: seed)
     }
@@ -95,7 +100,7 @@ struct Simulation {
         guard !held.isEmpty else { return }
         let place = random.below(held.count), lease = held[place]
         let body = ["", "", "", "", "", "", "+ACK", "-NAK", "-NAK 300ms", "+WPI", "+TERM bad"][random.below(11)]
-        if random.below(8) > 0 { held.swapAt(place, held.count - 1) ; held.removeLast() }
+        if random.below(8) > 0 { held.swapAt(place, held.count - 1); held.removeLast() }
         lastAsked += 1
         asked[lastAsked] = (lease, body)
         let isLive = model.isLive(lease, nowNs: world.now.monotonicNs)
@@ -110,6 +115,7 @@ struct Simulation {
         } else if isLive {
             model.leaseEnds(lease.sequence, nil)
         }
+        trace("ack \(lease.sequence) d\(lease.delivery) \(body)")
         world.ack(lease, body, answer: lastAsked)
     }
 
@@ -120,6 +126,7 @@ struct Simulation {
             guard !parked.isEmpty else { return }
             let (sequence, version) = parked[random.below(parked.count)]
             model.mayBeRetried(sequence)
+            trace("retry \(sequence)")
             world.command(.retry, #"{"stream_seq":\#(sequence),"version":\#(version)}"#) { _ in }
             // A second one is stale, whatever became of the first.
             var second: JSONValue = .null
@@ -130,12 +137,15 @@ struct Simulation {
             let (sequence, version) = parked[random.below(parked.count)]
             model.mayBeRetried(sequence)
             model.mayBeDone(sequence)
+            trace("skip \(sequence)")
             world.command(.skip, #"{"stream_seq":\#(sequence),"version":\#(version),"reason":"r","actor":"a"}"#) { _ in }
         case 4:
             for (sequence, _) in parked { model.mayBeRetried(sequence) }
+            trace("retry all")
             world.command(.retry, #"{"all":true}"#) { _ in }
         default:
             let message = UInt64(random.below(Int(max(1, lastStored)))) + 1
+            trace("park \(message)")
             world.command(.park, #"{"stream_seq":\#(message)}"#) { _ in }
             let open = model.state(message) != .done
             if open { model.leaseEnds(message, nil) }
@@ -160,13 +170,19 @@ struct Simulation {
         guard world.stream.log.contains(sequence), !limitsMessages else { return }
         // The client may go on working on it: its key waits, which the model need not know.
         model.done(sequence)
+        trace("delete \(sequence)")
         _ = try world.stream.log.remove(sequence, erases: false)
         try world.settle()
     }
 
     private mutating func crash() throws {
         try look()
+        trace("crash")
         try world.crash(afterChanges: 1 + random.below(6), afterNs: UInt64(random.below(3_000)) * 1_000_000)
+        trace("after the crash: \(entries)")
+        for sequence in model.parked {
+            trace("parked \(sequence): \(world.stream.log.contains(sequence)) \(world.config.retention)")
+        }
         asked = [:]
         let state = world.stream.log.state
         lastStored = min(lastStored, state.lastSequence)
@@ -176,6 +192,16 @@ struct Simulation {
             throw Violation("the park of \(sequence) was forgotten in a crash")
         }
         try look()
+    }
+
+    private var entries: String {
+        var texts: [String] = []
+        let keyed = world.keyed
+        keyed.table.forEach { slot in
+            let entry = keyed.table[slot]
+            texts.append("\(entry.sequence) \(entry.state) d\(entry.delivery) key \(entry.key)")
+        }
+        return "position \(world.consumer.nextSequence), " + texts.sorted().joined(separator: ", ")
     }
 
     private func isParked(_ sequence: UInt64) -> Bool {
@@ -188,6 +214,7 @@ struct Simulation {
     private mutating func look() throws {
         if staleRetries > 0 { throw Violation("a stale retry was accepted") }
         noteStored()
+        for sequence in world.deadLetters { trace("dead \(sequence)") }
         for sequence in world.deadLetters where model.state(sequence) != .done { model.announced(sequence) }
         world.deadLetters = []
         for answer in world.answers {
@@ -204,6 +231,7 @@ struct Simulation {
         world.answers = []
         for lease in world.leases {
             let nowNs = world.now.monotonicNs
+            trace("give \(lease.sequence) d\(lease.delivery) to \(lease.client)")
             try model.given(lease, endsNs: nowNs + ackWaitNs, nowNs: nowNs) { world.stream.log.contains($0) }
             held.append(lease)
         }
@@ -252,7 +280,9 @@ struct Simulation {
         let claimed = consumer.numPending
         consumer.countPending()
         if claimed != consumer.numPending { throw Violation("num_pending is \(claimed), and should be \(consumer.numPending)") }
-        if keyed.visits > keyed.leasesTotal * 4 + 1000 { throw Violation("\(keyed.visits) keys visited for \(keyed.leasesTotal) leases") }
+        if keyed.visits > keyed.leasesTotal * 4 + 1000 {
+            throw Violation("\(keyed.visits) keys visited for \(keyed.leasesTotal) leases")
+        }
         var perKey: [KeyID: Int] = [:]
         keyed.table.forEach { slot in
             let key = keyed.table[slot].key
@@ -266,30 +296,43 @@ struct Simulation {
     /// Clients that do their work, and operators that retry what is parked: nothing is left in limbo.
     private mutating func finish() throws {
         held = []
-        for _ in 0..<4_000 {
-            try world.settle()
-            try look()
-            let open = model.open
-            if open.isEmpty { return }
-            for client in 0..<clients { world.pull(client: client, batch: 64, expiresNs: 1_000_000_000) }
-            if world.keyed.table.count(.parked) > 0 {
-                for sequence in model.parked { model.mayBeRetried(sequence) }
-                world.command(.retry, #"{"all":true}"#) { _ in }
-            }
-            try world.settle()
-            try look()
-            for lease in held {
-                lastAsked += 1
-                asked[lastAsked] = (lease, "")
-                if model.delivery(lease.sequence) == lease.delivery { model.mayBeDone(lease.sequence) }
-                model.leaseEnds(lease.sequence, nil)
-                world.ack(lease, "", answer: lastAsked)
-            }
-            if held.isEmpty { try world.pass(ns: ackWaitNs) }
-            held = []
+        var open = model.open, stuck = 0
+        while !open.isEmpty && stuck < 20 {
+            for _ in 0..<30 { try work() }
             for sequence in open where !world.stream.log.contains(sequence) { model.done(sequence) }
+            let before = open.count
+            open = model.open
+            stuck = open.count < before ? 0 : stuck + 1
         }
         let left = model.open
+        if !left.isEmpty {
+            trace("at the end: \(entries), requests \(world.consumer.requests.count), hold \(world.keyed.hold)")
+            trace("open: \(left.prefix(20).map { "\($0) \(model.state($0)) \(world.stream.log.contains($0))" })")
+        }
         if !left.isEmpty { throw Violation("\(left.count) messages are in limbo, the first is \(left[0])") }
+    }
+
+    /// All clients ack what they are given.
+    private mutating func work() throws {
+        try world.settle()
+        try look()
+        if world.consumer.requests.count < 64 {
+            for client in 0..<clients { world.pull(client: client, batch: 64, expiresNs: 600_000_000_000) }
+        }
+        if world.keyed.table.count(.parked) > 0 {
+            for sequence in model.parked { model.mayBeRetried(sequence) }
+            world.command(.retry, #"{"all":true}"#) { _ in }
+        }
+        try world.settle()
+        try look()
+        for lease in held {
+            lastAsked += 1
+            asked[lastAsked] = (lease, "")
+            if model.delivery(lease.sequence) == lease.delivery { model.mayBeDone(lease.sequence) }
+            model.leaseEnds(lease.sequence, nil)
+            world.ack(lease, "", answer: lastAsked)
+        }
+        if held.isEmpty { try world.pass(ns: ackWaitNs) }
+        held = []
     }
 }

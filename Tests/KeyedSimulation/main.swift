@@ -6,6 +6,7 @@ import Glibc
 
 let usage = """
     usage: keyed-simulation [--deliveries N] [--seed S] [--per-seed N] [--without one-lease|fence|durable-ack]
+           keyed-simulation --trace SEED [--per-seed N]
 
     Simulates keyed consumers with clients and brokers that crash, from seed S (1) on, until N (1000000) messages were delivered.
     With --without, a check of the broker is taken away, and the simulation has to find that out. Otherwise it begins with
@@ -22,6 +23,7 @@ func fail(_ text: String) -> Never {
 var wanted = 1_000_000, perSeed = 5_000
 var seed: UInt64 = 1
 var without: String?
+var single: UInt64?
 var arguments = CommandLine.arguments.dropFirst()
 while let argument = arguments.popFirst() {
     guard let value = arguments.popFirst() else { fail(usage) }
@@ -30,10 +32,24 @@ while let argument = arguments.popFirst() {
     case "--per-seed": perSeed = Int(value) ?? 0
     case "--seed": seed = UInt64(value) ?? 0
     case "--without": without = value
+    case "--trace": single = UInt64(value)
     default: fail(usage)
     }
 }
 if wanted <= 0 || perSeed <= 0 || seed == 0 { fail(usage) }
+
+if let single {
+    do {
+        var simulation = try Simulation(seed: single, checks: .all)
+        simulation.traces = true
+        try simulation.run(deliveries: perSeed)
+        print("keyed-simulation: 1 passed, 0 failed")
+        exit(0)
+    } catch {
+        print("FAILED: \(error)")
+        exit(1)
+    }
+}
 
 let missing: [String: KeyedChecks] = ["one-lease": .oneLease, "fence": .fence, "durable-ack": .durableAck]
 var passed = 0, failed = 0
