@@ -10,7 +10,7 @@ extension Consumer {
     var nextDeadlineNs: UInt64? {
         if isStopped { return nil }
         if hasMore { return 0 }
-        var next = min(requests.dueNs, pin.endsNs, inactiveDueNs, pauseEndsNs, heartbeatDueNs)
+        var next = min(requests.dueNs, pin.endsNs, inactiveDueNs, pauseEndsNs, heartbeatDueNs, pacedUntilNs)
         next = min(next, limiter?.dueNs ?? .max, replay?.dueNs ?? .max)
         if let deadline = state.pending.nextDeadline(ackWaitNs: settings.ackWaitNs) {
             next = min(next, saturatingSum(deadline, Consumer.gatherNs))
