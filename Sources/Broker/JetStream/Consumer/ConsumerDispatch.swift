@@ -32,6 +32,7 @@ extension Consumer {
     func finishTurn(_ now: Instant) {
         untouch()
         keyed?.turnBegins()
+        noteAcked(now)
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
@@ -40,6 +41,7 @@ extension Consumer {
 
     private func dispatch(_ now: Instant) {
         hasMore = false
+        pacedUntilNs = .max
         guard !isReading else { return }
         if isPaused {
             if requests.noWaitCount > 0 { endNoWaitRequests() }
@@ -57,7 +59,8 @@ extension Consumer {
         case .messages, .takers:
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             if let replay, nextSequence > replay.endsAt { self.replay = nil }
-        case .maxAckPending, .journal: break
+        case .journal: stream.awaitsJournal(self)
+        case .maxAckPending: break
         }
     }
 
@@ -101,7 +104,7 @@ extension Consumer {
     }
 
     private func deliverToSubject(_ now: Instant) -> DispatchEnd {
-        guard isActive, let target else { return .takers }
+        guard isActive, let target, !isHeldBack(by: target, now) else { return .takers }
         let log = stream.log, host = stream.host
         var sent = 0, sentBytes = 0
         while flow?.isOpen ?? true {
@@ -144,7 +147,7 @@ extension Consumer {
                 continue
             }
             let ticket = state.pending.redeliveryTicket(slot)
-            if ticket > 0, !stream.isJournalSettled(ticket) { return .journal }
+            if ticket > 0, ticket > stream.journalSettled { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil

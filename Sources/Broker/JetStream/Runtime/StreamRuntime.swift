@@ -6,10 +6,13 @@ import Store
 import Wire
 
 /// Owned by one loop. The host of its stream.
-final class StreamRuntime: StreamHost, CommitRunner {
+final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private(set) var entry: StreamEntry
     let account: JetStreamAccount
-    unowned let loop: JetStreamLoop
+    // The loop keeps its streams, and the router its loop: both outlive them. They are used for every message.
+    unowned(unsafe) let loop: JetStreamLoop
+    unowned(unsafe) let router: Router
+    let index: SubjectIndex
     /// Set once, by `start`: a stream needs its host, and the host its stream.
     private(set) var stream: Stream?
     private(set) var registry: ConsumerRegistry?
@@ -23,11 +26,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private var services: [EndpointSubscription] = []
     private var requests: RequestEndpoint?
     /// What follows the streams that this one copies.
-    private(set) var origins: StreamOrigins?
-    private(set) var originPort: OriginPort?
-    private(set) var snapshots: [SnapshotSender] = []
-    /// Each reads the log and holds a window of what it has sent.
-    static let snapshotsMax = 8
+    var origins: StreamOrigins?
+    var originPort: OriginPort?
+    var snapshots: [SnapshotSender] = []
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -48,11 +49,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         self.entry = entry
         self.account = account
         self.loop = loop
+        router = loop.router
+        index = account.account.index
     }
 
     var serial: UInt64 { entry.serial }
-    var index: SubjectIndex { account.account.index }
-    var router: Router { loop.router }
 
     // MARK: Coming and going
 
@@ -85,9 +86,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     private func startConsumers(_ stream: Stream, _ found: [RecoveredConsumer]) {
         stream.onConsumerAdded = { [unowned self] consumer in
-            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(
-                consumer, stream: entry.config.name, router: router, index: index
-            ) { [unowned self] in touch() }
+            if consumer.keyed != nil { loop.shared.hasKeyedConsumers.store(true, ordering: .relaxed) }
+            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(consumer, self)
             touch()
         }
         stream.onConsumerRemoved = { [unowned self] consumer in
@@ -107,18 +107,6 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
     }
 
-    private func followOrigins(_ found: RecoveredConsumer?) {
-        guard let stream, origins == nil else { return }
-        if found == nil && entry.config.mirror == nil && entry.config.sources.isEmpty { return }
-        let port = OriginPort(self)
-        let origins = StreamOrigins(
-            stream, account: account.account.name, host: port,
-            found: found.flatMap { found in found.records.last.map { (found.id, $0) } })
-        registry?.otherSnapshot = { [unowned origins] id in origins.snapshot(id) }
-        originPort = port
-        self.origins = origins
-    }
-
     private var settings: StreamSettings {
         var settings = StreamSettings()
         let options = loop.shared.options
@@ -135,6 +123,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     func update(_ config: StreamConfig) {
+        if entry.config.retention != config.retention { releaseFollowers() }
         stream?.update(config)
         entry.config = config
         if origins == nil { followOrigins(nil) } else { origins?.update() }
@@ -173,25 +162,6 @@ final class StreamRuntime: StreamHost, CommitRunner {
         stream = nil
         whenStopped = done
         if commitsRunning == 0 { stopped() }
-    }
-
-    private func endOrigins(forGood: Bool) {
-        origins?.stop(forGood: forGood)
-        originPort?.end()
-    }
-
-    /// Sends a snapshot until it has ended.
-    func keep(_ snapshot: SnapshotSender) { snapshots.append(snapshot) }
-
-    private func sendSnapshots() {
-        if snapshots.isEmpty { return }
-        for snapshot in snapshots { snapshot.turnEnded() }
-        snapshots.removeAll { $0.isEnded }
-    }
-
-    private func endSnapshots() {
-        for snapshot in snapshots { snapshot.end("500 the stream is gone", failure: "the stream is gone") }
-        snapshots = []
     }
 
     private func endConsumers() {
@@ -234,7 +204,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     // MARK: Turns
 
     /// Something has happened to the stream: it is asked at the end of the turn what follows.
-    func touch() { loop.touch(self) }
+    @inline(__always)
+    func touch() { if !isActive { loop.touch(self) } }
 
     func turnEnded() {
         guard let stream else { return }
@@ -360,8 +331,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             return true
         }
         for subject in subjects where !captured.contains(where: { $0.subject == subject }) {
-            captured.append(
-                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in take(message) })
+            captured.append(EndpointSubscription(subject, router: router, index: index, receiver: self))
         }
         for subscription in services { subscription.end() }
         services = []
@@ -384,10 +354,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
     }
 
-    private func take(_ message: Message) {
-        uncountedBytes &+= message.payload.count
+    /// A publish to a subject that the stream captures.
+    func receive(_ message: Message, from origin: Origin) {
+        countFresh(message.payload.count)
         stream?.receive(message)
-        if !isActive { touch() }
+        touch()
     }
 
     /// Counts what a turn has brought in, once for all of it.
@@ -406,9 +377,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     /// Bytes have come in that the next commit is to write.
-    func countFresh(_ bytes: Int) {
-        uncountedBytes &+= bytes
-    }
+    @inline(__always)
+    func countFresh(_ bytes: Int) { uncountedBytes &+= bytes }
 
     // MARK: CommitRunner
 
@@ -445,6 +415,10 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func deliver(_ delivery: Delivery, to target: DeliveryTarget) -> Bool {
         // All targets are made above.
         router.deliver(delivery, to: unsafeDowncast(target, to: RoutedTarget.self), index)
+    }
+
+    func isCongested(_ target: DeliveryTarget) -> Bool {
+        router.isCongested(unsafeDowncast(target, to: RoutedTarget.self), index)
     }
 
     func hasInterest(_ target: DeliveryTarget) -> Bool { router.hasInterest(target, index) }
