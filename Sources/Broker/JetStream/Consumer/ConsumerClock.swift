@@ -14,6 +14,7 @@ extension Consumer {
         if hasMore { return 0 }
         var next = min(requests.dueNs, pin.endsNs, inactiveDueNs, pauseEndsNs, heartbeatDueNs)
         next = min(next, readAgainNs, limiter?.dueNs ?? .max, replay?.dueNs ?? .max)
+        if let keyed { next = min(next, saturatingSum(keyed.nextDeadlineNs, Consumer.gatherNs)) }
         if let deadline = state.pending.nextDeadline(ackWaitNs: settings.ackWaitNs) {
             next = min(next, saturatingSum(deadline, Consumer.gatherNs))
         }
@@ -30,6 +31,7 @@ extension Consumer {
             isReading = false
         }
         expirePending(now)
+        keyed?.advance(now)
         expireRequests(now)
         if pin.endsNs <= now.monotonicNs { losePin("timeout", group: pin.group) }
         if pauseEndsNs <= now.monotonicNs {
@@ -103,7 +105,8 @@ extension Consumer {
         dropRequestsWithoutInterest()
         if !requests.isEmpty { return saturatingSum(now.monotonicNs, inactiveThresholdNs) }
         let settings = settings
-        let last = state.pending.lastDeadline { settings.ackWait(deliveries: $0.deliveries) ?? 0 }
+        var last = state.pending.lastDeadline { settings.ackWait(deliveries: $0.deliveries) ?? 0 }
+        if let keyed { last = keyed.lastLeaseNs }
         if let last, saturatingSum(last, inactiveThresholdNs) > now.monotonicNs {
             return saturatingSum(last, inactiveThresholdNs)
         }

@@ -10,7 +10,7 @@ enum DispatchBudget {
 }
 
 /// What a turn's dispatch ended with.
-private enum DispatchEnd {
+enum DispatchEnd {
     /// Nothing is left that may be delivered.
     case messages
     /// Nobody wants more, or nobody may have it now.
@@ -30,10 +30,12 @@ extension Consumer {
     }
 
     func finishTurn(_ now: Instant) {
-        isTouched = false
+        untouch()
+        keyed?.turnBegins()
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
+        if let keyed, keyed.hasFresh { hasMore = true }
     }
 
     private func dispatch(_ now: Instant) {
@@ -43,7 +45,12 @@ extension Consumer {
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             return
         }
-        let end = settings.isPull ? deliverToRequests(now) : deliverToSubject(now)
+        let end: DispatchEnd
+        if let keyed {
+            end = deliverByKey(keyed, now)
+        } else {
+            end = settings.isPull ? deliverToRequests(now) : deliverToSubject(now)
+        }
         switch end {
         case .reading: isReading = true
         case .budget: hasMore = true
@@ -137,7 +144,7 @@ extension Consumer {
                 continue
             }
             let ticket = state.pending.redeliveryTicket(slot)
-            if ticket > 0, let journal = stream.journal, ticket > journal.finishedCommit { return .journal }
+            if ticket > 0, !stream.isJournalSettled(ticket) { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil
@@ -203,7 +210,7 @@ extension Consumer {
             pending: isNew && numPending > 0 ? numPending &- 1 : numPending)
     }
 
-    private func leaveOutPayload(_ delivery: inout Delivery) {
+    func leaveOutPayload(_ delivery: inout Delivery) {
         delivery.headers = scratch.extended(delivery.headers, payloadBytes: delivery.payload.count, pinID: nil)
         delivery.payload = .empty
     }

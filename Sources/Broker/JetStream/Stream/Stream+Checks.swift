@@ -96,7 +96,11 @@ extension Stream {
 
     private func checkRollup(_ publish: inout Publish) throws(APIError) {
         guard !publish.known.rollup.isEmpty else { return }
-        if !config.allowRollup || config.denyPurge { throw .streamRollupFailed("rollup not permitted") }
+        if !config.allowRollup || config.denyPurge {
+            // It rolled up its subject where it comes from; here it is a message like any other.
+            if publish.origin == .source { return }
+            throw .streamRollupFailed("rollup not permitted")
+        }
         switch publish.known.rollup.string.lowercased() {
         case "sub":
             if let staging, staging.hasWritten(publish.subject) { throw .streamRollupFailed("batch rollup sub invalid") }
