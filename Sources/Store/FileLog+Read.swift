@@ -125,11 +125,11 @@ extension FileLog {
             }
             return .missing
         }
+        let count = min(count, segment.written - place)
+        if let bytes = windows.bytes(segment.id, place, count) { return .bytes(bytes, isVerified: false) }
         if let recentBlock, recentBlock.segment === segment, let bytes = recentBlock.bytes(at: place) {
             return .bytes(bytes, isVerified: true)
         }
-        let count = min(count, segment.written - place)
-        if let bytes = windows.bytes(segment.id, place, count) { return .bytes(bytes, isVerified: false) }
         let size = min(windows.readSize(segment.id, place, count), segment.written - place)
         do {
             let file = try open(segment)

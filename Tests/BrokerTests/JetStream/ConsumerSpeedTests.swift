@@ -45,12 +45,13 @@ import Wire
         func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}
         func unwatch(_ target: DeliveryTarget) {}
         func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64) {}
-        func isJournalSettled(_ ticket: UInt64) -> Bool { true }
         func afterJournalCommit(_ action: @escaping () -> Void) { action() }
         func consumerExpired(_ consumer: Consumer) {}
         func consumerAdded(_ consumer: Consumer) {}
         func consumerRemoved(_ consumer: Consumer) {}
         func consumerTouched(_ consumer: Consumer) {}
+        func awaitsJournal(_ consumer: Consumer) {}
+        var journalSettled: UInt64 { journal?.finishedCommit ?? 0 }
     }
 
     private func nowNs() -> UInt64 {

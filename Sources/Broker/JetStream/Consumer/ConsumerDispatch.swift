@@ -32,6 +32,7 @@ extension Consumer {
     func finishTurn(_ now: Instant) {
         untouch()
         keyed?.turnBegins()
+        noteAcked(now)
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
@@ -57,7 +58,8 @@ extension Consumer {
         case .messages, .takers:
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             if let replay, nextSequence > replay.endsAt { self.replay = nil }
-        case .maxAckPending, .journal: break
+        case .journal: stream.awaitsJournal(self)
+        case .maxAckPending: break
         }
     }
 
@@ -144,7 +146,7 @@ extension Consumer {
                 continue
             }
             let ticket = state.pending.redeliveryTicket(slot)
-            if ticket > 0, !stream.isJournalSettled(ticket) { return .journal }
+            if ticket > 0, ticket > stream.journalSettled { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil

@@ -6,10 +6,13 @@ import Store
 import Wire
 
 /// Owned by one loop. The host of its stream.
-final class StreamRuntime: StreamHost, CommitRunner {
+final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private(set) var entry: StreamEntry
     let account: JetStreamAccount
-    unowned let loop: JetStreamLoop
+    // The loop keeps its streams, and the router its loop: both outlive them. They are used for every message.
+    unowned(unsafe) let loop: JetStreamLoop
+    unowned(unsafe) let router: Router
+    let index: SubjectIndex
     /// Set once, by `start`: a stream needs its host, and the host its stream.
     private(set) var stream: Stream?
     private(set) var registry: ConsumerRegistry?
@@ -25,6 +28,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     /// What follows the streams that this one copies.
     private(set) var origins: StreamOrigins?
     private(set) var originPort: OriginPort?
+    private(set) var snapshots: [SnapshotSender] = []
+    /// Each reads the log and holds a window of what it has sent.
+    static let snapshotsMax = 8
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -45,11 +51,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         self.entry = entry
         self.account = account
         self.loop = loop
+        router = loop.router
+        index = account.account.index
     }
 
     var serial: UInt64 { entry.serial }
-    var index: SubjectIndex { account.account.index }
-    var router: Router { loop.router }
 
     // MARK: Coming and going
 
@@ -82,9 +88,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     private func startConsumers(_ stream: Stream, _ found: [RecoveredConsumer]) {
         stream.onConsumerAdded = { [unowned self] consumer in
-            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(
-                consumer, stream: entry.config.name, router: router, index: index
-            ) { [unowned self] in touch() }
+            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(consumer, self)
             touch()
         }
         stream.onConsumerRemoved = { [unowned self] consumer in
@@ -151,6 +155,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
+        endSnapshots()
         registry?.stopAll(.deleted)
         endConsumers()
         for subscription in captured + services { subscription.end() }
@@ -176,6 +181,20 @@ final class StreamRuntime: StreamHost, CommitRunner {
         originPort?.end()
     }
 
+    /// Sends a snapshot until it has ended.
+    func keep(_ snapshot: SnapshotSender) { snapshots.append(snapshot) }
+
+    private func sendSnapshots() {
+        if snapshots.isEmpty { return }
+        for snapshot in snapshots { snapshot.turnEnded() }
+        snapshots.removeAll { $0.isEnded }
+    }
+
+    private func endSnapshots() {
+        for snapshot in snapshots { snapshot.end("500 the stream is gone", failure: "the stream is gone") }
+        snapshots = []
+    }
+
     private func endConsumers() {
         for endpoints in consumerEndpoints.values { endpoints.end() }
         consumerEndpoints = [:]
@@ -194,6 +213,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         captured = []
         services = []
         endOrigins(forGood: false)
+        endSnapshots()
         registry?.stopAll(.shutdown)
         stream?.prepareToClose()
         endConsumers()
@@ -215,7 +235,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     // MARK: Turns
 
     /// Something has happened to the stream: it is asked at the end of the turn what follows.
-    func touch() { loop.touch(self) }
+    @inline(__always)
+    func touch() { if !isActive { loop.touch(self) } }
 
     func turnEnded() {
         guard let stream else { return }
@@ -223,6 +244,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         countBacklog()
         stream.turnEnded()
         releaseBacklog()
+        sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         count(state.bytes)
@@ -340,8 +362,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             return true
         }
         for subject in subjects where !captured.contains(where: { $0.subject == subject }) {
-            captured.append(
-                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in take(message) })
+            captured.append(EndpointSubscription(subject, router: router, index: index, receiver: self))
         }
         for subscription in services { subscription.end() }
         services = []
@@ -364,10 +385,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
     }
 
-    private func take(_ message: Message) {
-        uncountedBytes &+= message.payload.count
+    /// A publish to a subject that the stream captures.
+    func receive(_ message: Message, from origin: Origin) {
+        countFresh(message.payload.count)
         stream?.receive(message)
-        if !isActive { touch() }
+        touch()
     }
 
     /// Counts what a turn has brought in, once for all of it.
@@ -386,9 +408,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     /// Bytes have come in that the next commit is to write.
-    func countFresh(_ bytes: Int) {
-        uncountedBytes &+= bytes
-    }
+    @inline(__always)
+    func countFresh(_ bytes: Int) { uncountedBytes &+= bytes }
 
     // MARK: CommitRunner
 

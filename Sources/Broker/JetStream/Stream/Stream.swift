@@ -48,8 +48,6 @@ final class Stream: ConsumerStream {
     var isJournalSyncDue = false
     /// The last commit of the journal that is synced, and all before it.
     var journalSynced: UInt64
-    /// Some consumer waits for what is in the journal.
-    var isJournalSyncWanted = false
     let ackPrefix: ScratchBytes
     let name: ScratchBytes
 
@@ -105,6 +103,8 @@ final class Stream: ConsumerStream {
     private(set) lazy var keyIndexes = KeyIndexes(log)
     /// Those that clients see: without the ones by which other streams follow this one.
     private(set) var listedConsumers = 0
+    /// Those whose redeliveries wait for a commit of the journal.
+    var journalAwaiting: [Consumer] = []
     /// Those that something has happened to in this turn.
     private var touchedConsumers: [Consumer] = []
     /// When the first of them all has something to do; may be too early, after something else has come first.
