@@ -6,6 +6,14 @@ import PackageDescription
 let strict = Context.environment["CI"] == "1"
 let settings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
 
+// The simulator looks inside the broker, so that it is built apart, for testing: scripts/keyed_simulation.sh.
+let simulates = Context.environment["SIMULATE"] == "1"
+let keyedSimulator: [Target] = [
+    .executableTarget(
+        name: "keyed-simulation", dependencies: ["Broker", "Store", "StoreKit", "Wire"], path: "Tests/KeyedSimulation",
+        swiftSettings: settings)
+]
+
 let package = Package(
     name: "Bellhop",
     products: [
@@ -47,6 +55,6 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Store", "StoreKit", "CLinux"], swiftSettings: settings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker", "StoreKit"], swiftSettings: settings),
         .testTarget(name: "BenchTests", dependencies: ["bench"], swiftSettings: settings),
-    ],
+    ] + (simulates ? keyedSimulator : []),
     swiftLanguageModes: [.v6]
 )

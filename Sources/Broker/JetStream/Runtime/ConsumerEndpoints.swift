@@ -20,6 +20,11 @@ final class ConsumerEndpoints {
         } else if consumer.config.flowControl {
             listen("$JS.FC.\(stream).\(name).>", .flowControl)
         }
+        if consumer.keyed != nil {
+            listen("$BELLHOP.API.KEY.*.\(stream).\(name)") { [unowned consumer] message, _ in
+                consumer.receive(keyRequest: message)
+            }
+        }
     }
 
     func end() {

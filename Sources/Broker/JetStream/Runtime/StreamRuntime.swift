@@ -88,6 +88,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
 
     private func startConsumers(_ stream: Stream, _ found: [RecoveredConsumer]) {
         stream.onConsumerAdded = { [unowned self] consumer in
+            if consumer.keyed != nil { loop.shared.hasKeyedConsumers.store(true, ordering: .relaxed) }
             consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(consumer, self)
             touch()
         }

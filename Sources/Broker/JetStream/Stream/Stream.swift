@@ -111,6 +111,8 @@ final class Stream: ConsumerStream {
     private var consumerDeadlineNs = UInt64.max
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
+    /// The limits are to be looked at once the consumers are back: what they have parked may be exempt.
+    var areLimitsDue = false
     /// Lets every message through.
     let everything: SubjectFilter
 
@@ -179,6 +181,10 @@ final class Stream: ConsumerStream {
     /// Ends a turn: consumers send what they have for their clients, and what has changed is committed.
     func turnEnded() {
         settle()
+        if areLimitsDue {
+            areLimitsDue = false
+            enforceLimits()
+        }
         if isSweepDue { sweep() }
         if !touchedConsumers.isEmpty { endTouchedTurns() }
         commit()
