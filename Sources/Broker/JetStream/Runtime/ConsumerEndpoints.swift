@@ -20,11 +20,7 @@ final class ConsumerEndpoints {
         } else if consumer.config.flowControl {
             listen("$JS.FC.\(stream).\(name).>", .flowControl)
         }
-        if consumer.keyed != nil {
-            listen("$BELLHOP.API.KEY.*.\(stream).\(name)") { [unowned consumer] message, _ in
-                consumer.receive(keyRequest: message)
-            }
-        }
+        if consumer.keyed != nil { listen("$BELLHOP.API.KEY.*.\(stream).\(name)", .key) }
     }
 
     func end() {
@@ -35,7 +31,7 @@ final class ConsumerEndpoints {
 
 /// One of them. It keeps the consumer and its stream until the subscription ends.
 private final class ConsumerEndpoint: Endpoint {
-    enum Kind { case ack, next, flowControl }
+    enum Kind { case ack, next, flowControl, key }
     private let kind: Kind
     private let consumer: Consumer
     private let runtime: StreamRuntime
@@ -51,6 +47,7 @@ private final class ConsumerEndpoint: Endpoint {
         case .ack: consumer.receive(ack: message, from: origin.clientID)
         case .next: consumer.receive(next: message, from: origin.clientID)
         case .flowControl: consumer.receive(flowControl: message)
+        case .key: consumer.receive(keyRequest: message)
         }
         runtime.touch()
     }
