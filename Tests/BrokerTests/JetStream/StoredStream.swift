@@ -198,6 +198,7 @@ final class StoredStream: StreamHost, CommitRunner {
             (String(decoding: target.subject, as: UTF8.self), delivery.reply.string, delivery.payload.string))
         return true
     }
+    func isCongested(_ target: DeliveryTarget) -> Bool { false }
     func hasInterest(_ target: DeliveryTarget) -> Bool { true }
     func hasInterest(_ subject: ByteView) -> Bool { false }
     func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}
