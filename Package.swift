@@ -53,7 +53,7 @@ let package = Package(
             exclude: ["crash.py", "load.py", "model.py", "wire.py"],
             swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store", "StoreKit", "CLinux"], swiftSettings: settings),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
+        .testTarget(name: "BrokerTests", dependencies: ["Broker", "StoreKit"], swiftSettings: settings),
         .testTarget(name: "BenchTests", dependencies: ["bench"], swiftSettings: settings),
     ] + (simulates ? keyedSimulator : []),
     swiftLanguageModes: [.v6]

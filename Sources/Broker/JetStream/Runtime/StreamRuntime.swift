@@ -290,7 +290,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         guard !isMaintaining, let file = stream?.log as? FileLog else { return }
         guard let job = file.beginMaintenance() else {
             // It may wait for a commit that nobody else asks for.
-            if file.wantsCommit { touch() }
+            if file.wantsCommit && stream?.failure == nil { touch() }
             return
         }
         isMaintaining = true
