@@ -151,9 +151,17 @@ public struct CommitJob: Sendable {
     let body: @Sendable () -> CommitResult
     /// False: it only copies into the page cache, and is quicker done than handed over.
     public let waitsForDisk: Bool
+    /// It syncs: that takes as long as the device does.
+    public let syncs: Bool
+    /// What it writes; unknown is much.
+    public let bytes: Int
 
-    public init(waitsForDisk: Bool = true, _ body: @escaping @Sendable () -> CommitResult) {
+    public init(
+        waitsForDisk: Bool = true, syncs: Bool = true, bytes: Int = .max, _ body: @escaping @Sendable () -> CommitResult
+    ) {
         self.waitsForDisk = waitsForDisk
+        self.syncs = syncs
+        self.bytes = bytes
         self.body = body
     }
 

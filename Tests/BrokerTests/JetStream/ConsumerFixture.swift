@@ -186,6 +186,9 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     }
     func consumerAdded(_ consumer: Consumer) {}
     func consumerRemoved(_ consumer: Consumer) {}
+    func consumerTouched(_ consumer: Consumer) {}
+    func awaitsJournal(_ consumer: Consumer) {}
+    var journalSettled: UInt64 { journal?.finishedCommit ?? 0 }
 
     /// Stores messages and makes them durable and visible. - Returns: the last sequence.
     @discardableResult

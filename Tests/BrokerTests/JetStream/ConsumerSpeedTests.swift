@@ -49,6 +49,9 @@ import Wire
         func consumerExpired(_ consumer: Consumer) {}
         func consumerAdded(_ consumer: Consumer) {}
         func consumerRemoved(_ consumer: Consumer) {}
+        func consumerTouched(_ consumer: Consumer) {}
+        func awaitsJournal(_ consumer: Consumer) {}
+        var journalSettled: UInt64 { journal?.finishedCommit ?? 0 }
     }
 
     private func nowNs() -> UInt64 {

@@ -19,7 +19,13 @@ final class Consumer {
 
     // MARK: What survives a restart
 
-    var state: ConsumerState
+    /// Behind a pointer, because it is looked at several times for each message: a property of a class is guarded against
+    /// overlapping changes at run time, and nothing here changes it from two sides.
+    var state: ConsumerState {
+        @inline(__always) _read { yield kept.pointee }
+        @inline(__always) _modify { yield &kept.pointee }
+    }
+    private let kept: UnsafeMutablePointer<ConsumerState>
     /// Its number in the journal; nil where it keeps nothing.
     var journalID: ConsumerID?
 
@@ -35,11 +41,13 @@ final class Consumer {
     var visibleSequence: UInt64 = 0
     /// The log is fetching what comes next.
     var isReading = false
+    /// When to try again what could not be read.
+    var readAgainNs: UInt64 = .max
 
     // MARK: Turn
 
     /// Something has happened that `turnEnded` has to look at.
-    var isTouched = true
+    private(set) var isTouched = true
     /// The budget of a turn ended before the messages did.
     var hasMore = false
     var isStopped = false
@@ -50,7 +58,9 @@ final class Consumer {
     /// An interest or workqueue stream wants to know what is done.
     var keepsInterest = false
     var lastDeliveredNs: Int64?
+    /// As of the last turn; `hasAcked` adds this one's.
     var lastAckedNs: Int64?
+    var hasAcked = false
 
     // MARK: Pull
 
@@ -95,8 +105,10 @@ final class Consumer {
         let filter = SubjectFilter(config.filters, stream.log.subjects)
         self.filter = filter
         let start = ConsumerStart(config, stream: stream.config, log: stream.log, filter: filter)
-        state = ConsumerState(startsAt: start.sequence)
+        var state = ConsumerState(startsAt: start.sequence)
         state.lastPerSubject = start.lastPerSubject
+        kept = .allocate(capacity: 1)
+        kept.initialize(to: state)
         nextSequence = start.sequence
         ackSubjects = AckSubjectWriter(stream: streamName, consumer: name)
         begin(nil)
@@ -121,11 +133,17 @@ final class Consumer {
         journalID = id
         ackSubjects = AckSubjectWriter(stream: streamName, consumer: recovered.name)
         nextSequence = 1
-        state = recovered.state
+        kept = .allocate(capacity: 1)
+        kept.initialize(to: recovered.state)
         let settings = settings
         state.setClocks(now: stream.host.now) { settings.ackWait(deliveries: $0) }
         agreeWithLog()
         begin(keyed)
+    }
+
+    deinit {
+        kept.deinitialize(count: 1)
+        kept.deallocate()
     }
 
     /// What both ways of coming into being share.
@@ -163,8 +181,16 @@ final class Consumer {
             ? max(state.delivered.stream + 1, log.state.firstSequence) : state.lastPerSubject.first
     }
 
-    /// Whether the stream has to call `turnEnded` this turn; cheap, so that a thousand consumers may be asked.
-    var needsTurn: Bool { isTouched }
+    /// Has the stream call `turnEnded` at the end of this turn.
+    @inline(__always)
+    func touch() {
+        guard !isTouched else { return }
+        isTouched = true
+        stream.consumerTouched(self)
+    }
+
+    /// `turnEnded` begins: what happens from here on is for the next turn.
+    func untouch() { isTouched = false }
 }
 
 /// A message that the stream removed while it waited for an ack.

@@ -11,7 +11,7 @@ extension Consumer {
         guard let reference = ackSubjects.read(message.subject) else { return }
         let header = max(0, message.headerBytes)
         let body = ByteView(message.payload.base + header, message.payload.count - header)
-        isTouched = true
+        touch()
         suppressDeletion()
         if let keyed { return keyed.receive(ack: message, reference, body, from: client) }
         let reply = message.reply
@@ -65,7 +65,7 @@ extension Consumer {
     /// Acks a message with all before it, as `ack_policy: all` and answers to flow control do.
     func ackAll(_ sequence: UInt64, delivery: UInt64) {
         guard sequence > state.ackFloor.stream else { return }
-        lastAckedNs = stream.host.now.wallNs
+        hasAcked = true
         record.add(.finishedUpTo, sequence, argument: delivery, delivered: state.delivered.consumer)
         guard keepsInterest else { return state.finish(upTo: sequence, delivery: delivery) { _ in } }
         var finished: [UInt64] = []
@@ -73,10 +73,16 @@ extension Consumer {
         for sequence in finished { stream.consumer(self, isDoneWith: sequence) }
     }
 
+    func noteAcked(_ now: Instant) {
+        guard hasAcked else { return }
+        hasAcked = false
+        lastAckedNs = now.wallNs
+    }
+
     /// A pending message is done with.
     @inline(__always)
     func finish(_ slot: PendingTable.Slot) {
-        lastAckedNs = stream.host.now.wallNs
+        hasAcked = true
         record.add(.finished, state.pending[slot].sequence, delivered: state.delivered.consumer)
         state.finish(slot)
         if record.isFull { writeRecord(stream.host.now) }
@@ -94,7 +100,7 @@ extension Consumer {
         record.add(.exhausted, entry.sequence, delivered: state.delivered.consumer)
         state.exhaust(slot)
         advise(.maxDeliver(sequence: entry.sequence, deliveries: UInt64(entry.deliveries)))
-        isTouched = true
+        touch()
     }
 
     private func nak(_ reference: AckReference, _ argument: ByteView) {

@@ -41,7 +41,7 @@ extension Consumer {
         if new.priorityPolicy != .pinnedClient { pin = PinnedClient() }
         if let settings = new.keyed { keyed?.update(settings) }
         writeWhole(now)
-        isTouched = true
+        touch()
         // A stream that takes over from another goes on behind what it has acked.
         if new.sourcing { resetState(to: state.ackFloor.stream &+ 1) }
     }
@@ -103,7 +103,7 @@ extension Consumer {
         setPause(now)
         advise(.paused(untilNs: untilNs, nowNs: now.wallNs))
         writeWhole(now)
-        isTouched = true
+        touch()
     }
 
     /// CONSUMER.RESET: everything from a sequence on is delivered anew, as if the consumer had just been made.
@@ -141,9 +141,10 @@ extension Consumer {
         keyed?.reset(afterDelivery: delivered)
         lastDeliveredNs = nil
         lastAckedNs = nil
+        hasAcked = false
         countPending()
         writeWhole(stream.host.now)
-        isTouched = true
+        touch()
     }
 
     /// The consumer no longer waits for some of what it was to have: an interest or workqueue stream may remove that.
@@ -160,7 +161,7 @@ extension Consumer {
     func streamUpdated() {
         keepsInterest = stream.config.retention != .limits
         setRateLimit(stream.host.now)
-        isTouched = true
+        touch()
     }
 
     /// Ends it: waiting requests are told, nothing is sent any more. What it kept stays where it is, or goes with `drop`.

@@ -30,8 +30,9 @@ extension Consumer {
     }
 
     func finishTurn(_ now: Instant) {
-        isTouched = false
+        untouch()
         keyed?.turnBegins()
+        noteAcked(now)
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
@@ -57,7 +58,8 @@ extension Consumer {
         case .messages, .takers:
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             if let replay, nextSequence > replay.endsAt { self.replay = nil }
-        case .maxAckPending, .journal: break
+        case .journal: stream.awaitsJournal(self)
+        case .maxAckPending: break
         }
     }
 
@@ -144,7 +146,7 @@ extension Consumer {
                 continue
             }
             let ticket = state.pending.redeliveryTicket(slot)
-            if ticket > 0, let journal = stream.journal, ticket > journal.finishedCommit { return .journal }
+            if ticket > 0, ticket > stream.journalSettled { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil
@@ -183,8 +185,8 @@ extension Consumer {
             pass(next.sequence)
             if wasCounted && numPending == before && numPending > 0 { numPending -= 1 }
         case .failed:
-            // The stream knows, and has said so. Nothing can be read here until it is started again.
             isReading = true
+            readAgainNs = saturatingSum(stream.host.now.monotonicNs, Consumer.readAgainAfterNs)
         }
         return outcome
     }

@@ -90,7 +90,7 @@ extension Consumer {
     func losePin(_ reason: String, group: String) {
         pin = PinnedClient()
         advise(.unpinned(group: group, reason: reason))
-        isTouched = true
+        touch()
     }
 
     /// 22 characters, as unlikely to come again as NATS's own.

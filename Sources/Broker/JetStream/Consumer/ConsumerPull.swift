@@ -46,7 +46,7 @@ extension Consumer {
         request.client = client
         if settings.priority == .prioritized { requests.insertByPriority(request) } else { requests.append(request) }
         lastRequestNs = now.monotonicNs
-        isTouched = true
+        touch()
     }
 
     private func waiting(_ pull: PullBody, reply: ByteView, _ now: Instant) -> WaitingRequest {

@@ -13,7 +13,7 @@ extension Consumer {
             if from <= visibleSequence { numPending += stream.log.count(from: from, upTo: visibleSequence, filter) }
             countedSequence = visibleSequence
         }
-        isTouched = true
+        touch()
     }
 
     /// Counts from the beginning.
@@ -61,7 +61,7 @@ extension Consumer {
         let entry = state.pending[slot]
         removals.append(Removal(sequence: sequence, delivery: entry.delivery, deliveries: entry.deliveries))
         finish(slot)
-        isTouched = true
+        touch()
     }
 
     /// Whether an interest or workqueue stream has to keep a message for this consumer.
@@ -81,6 +81,7 @@ extension Consumer {
     /// As in CONSUMER.INFO.
     func info() -> ConsumerInfo {
         let now = stream.host.now
+        noteAcked(now)
         var info = ConsumerInfo(stream: streamName, name: name, createdNs: createdNs, timestampNs: now.wallNs)
         info.config = config
         info.delivered = SequencePair(

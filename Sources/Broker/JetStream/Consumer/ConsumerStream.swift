@@ -19,10 +19,16 @@ protocol ConsumerStream: AnyObject {
     func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64)
     /// Runs `action` once everything that is in the journal now is durable; at once if there is nothing to wait for.
     func afterJournalCommit(_ action: @escaping () -> Void)
+    /// The last commit of the journal that counts as durable.
+    var journalSettled: UInt64 { get }
+    /// The consumer cannot go on before more of the journal counts as durable: has it touched when a commit has finished.
+    func awaitsJournal(_ consumer: Consumer)
     /// The consumer has been inactive for its threshold and wants to be deleted, as by an API request. Called at the end of its turn.
     func consumerExpired(_ consumer: Consumer)
     /// The stream has one consumer more: it is told of messages from now on.
     func consumerAdded(_ consumer: Consumer)
+    /// Something has happened that the consumer's `turnEnded` has to look at, in this turn.
+    func consumerTouched(_ consumer: Consumer)
     /// A consumer has been deleted. An interest stream may remove what only it waited for.
     func consumerRemoved(_ consumer: Consumer)
     /// Messages from a sequence on that the limits had to spare need not be spared any longer.

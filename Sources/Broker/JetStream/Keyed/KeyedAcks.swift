@@ -64,7 +64,7 @@ extension KeyedDelivery {
     func receive(ack message: Message, _ reference: AckReference, _ body: ByteView, from client: UInt64) {
         guard resolve() else {
             if heldAcks.count < HeldAck.heldMax { heldAcks.append(HeldAck(message, client: client)) }
-            consumer.isTouched = true
+            consumer.touch()
             return
         }
         let kind = AckKind(body)
@@ -180,7 +180,7 @@ extension KeyedDelivery {
     func release(_ slot: OutstandingTable.Slot) {
         record.add(.released, table[slot].sequence)
         table.move(slot, to: .ready)
-        consumer.isTouched = true
+        consumer.touch()
     }
 
     private func progress(_ slot: OutstandingTable.Slot) {

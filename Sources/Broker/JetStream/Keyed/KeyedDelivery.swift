@@ -208,7 +208,7 @@ final class KeyedDelivery {
         table.move(slot, to: state, moment: batch)
         settling.append((slot, batch))
         if !checks.contains(.durableAck) { settled(batch) }
-        consumer.isTouched = true
+        consumer.touch()
     }
 
     /// The records of a batch are durable: what waited for them takes effect.
@@ -229,7 +229,7 @@ final class KeyedDelivery {
             settledCount = 0
         }
         index.trim()
-        consumer.isTouched = true
+        consumer.touch()
     }
 
     private func takeEffect(_ slot: OutstandingTable.Slot, _ entry: OutstandingTable.Entry) {

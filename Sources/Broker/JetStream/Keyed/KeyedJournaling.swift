@@ -129,7 +129,7 @@ extension KeyedDelivery {
         consumer.stream.afterJournalCommit { [weak self] in
             guard let self else { return }
             durableEnd = max(durableEnd, end)
-            consumer.isTouched = true
+            consumer.touch()
         }
     }
 

@@ -204,7 +204,7 @@ extension KeyedDelivery {
         let before = hold
         hold = next
         advise(next == .none ? .resumed(from: before) : .paused(next))
-        consumer.isTouched = true
+        consumer.touch()
     }
 
     // MARK: Durability

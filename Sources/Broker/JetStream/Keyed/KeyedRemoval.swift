@@ -38,7 +38,7 @@ extension KeyedDelivery {
             endPark(slot, .removed, bytes: bytes)
             finish(slot)
         }
-        consumer.isTouched = true
+        consumer.touch()
     }
 
     /// After a restart: what has left the stream in the meantime.

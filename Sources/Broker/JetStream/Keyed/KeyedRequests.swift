@@ -254,7 +254,7 @@ extension KeyedDelivery {
             if record.isFull { consumer.writeRecord(now) }
         }
         retrying = run.left > 0 ? run : nil
-        consumer.isTouched = true
+        consumer.touch()
     }
 
     private func skipByCommand(_ request: KeyRequest, _ answer: @escaping Answer) throws(APIError) {

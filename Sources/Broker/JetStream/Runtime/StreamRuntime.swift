@@ -6,10 +6,13 @@ import Store
 import Wire
 
 /// Owned by one loop. The host of its stream.
-final class StreamRuntime: StreamHost, CommitRunner {
+final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private(set) var entry: StreamEntry
     let account: JetStreamAccount
-    unowned let loop: JetStreamLoop
+    // The loop keeps its streams, and the router its loop: both outlive them. They are used for every message.
+    unowned(unsafe) let loop: JetStreamLoop
+    unowned(unsafe) let router: Router
+    let index: SubjectIndex
     /// Set once, by `start`: a stream needs its host, and the host its stream.
     private(set) var stream: Stream?
     private(set) var registry: ConsumerRegistry?
@@ -25,9 +28,13 @@ final class StreamRuntime: StreamHost, CommitRunner {
     /// What follows the streams that this one copies.
     private(set) var origins: StreamOrigins?
     private(set) var originPort: OriginPort?
+    private(set) var snapshots: [SnapshotSender] = []
+    /// Each reads the log and holds a window of what it has sent.
+    static let snapshotsMax = 8
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
+    private var uncountedBytes = 0
     private var freshBytes = 0
     private var committingBytes = 0
     private var commitsRunning = 0
@@ -44,11 +51,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         self.entry = entry
         self.account = account
         self.loop = loop
+        router = loop.router
+        index = account.account.index
     }
 
     var serial: UInt64 { entry.serial }
-    var index: SubjectIndex { account.account.index }
-    var router: Router { loop.router }
 
     // MARK: Coming and going
 
@@ -67,6 +74,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             commits: self, settings: settings)
         self.stream = stream
         limitBytes(stream)
+        for finding in opened.findings { router.broker.log.error("Stream \(entry.config.name): \(finding)") }
         if let file = opened.log as? FileLog { attend(file) }
         let requests = RequestEndpoint(self)
         self.requests = requests
@@ -81,9 +89,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private func startConsumers(_ stream: Stream, _ found: [RecoveredConsumer]) {
         stream.onConsumerAdded = { [unowned self] consumer in
             if consumer.keyed != nil { loop.shared.hasKeyedConsumers.store(true, ordering: .relaxed) }
-            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(
-                consumer, stream: entry.config.name, router: router, index: index
-            ) { [unowned self] in touch() }
+            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(consumer, self)
             touch()
         }
         stream.onConsumerRemoved = { [unowned self] consumer in
@@ -150,6 +156,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
+        endSnapshots()
         registry?.stopAll(.deleted)
         endConsumers()
         for subscription in captured + services { subscription.end() }
@@ -175,6 +182,20 @@ final class StreamRuntime: StreamHost, CommitRunner {
         originPort?.end()
     }
 
+    /// Sends a snapshot until it has ended.
+    func keep(_ snapshot: SnapshotSender) { snapshots.append(snapshot) }
+
+    private func sendSnapshots() {
+        if snapshots.isEmpty { return }
+        for snapshot in snapshots { snapshot.turnEnded() }
+        snapshots.removeAll { $0.isEnded }
+    }
+
+    private func endSnapshots() {
+        for snapshot in snapshots { snapshot.end("500 the stream is gone", failure: "the stream is gone") }
+        snapshots = []
+    }
+
     private func endConsumers() {
         for endpoints in consumerEndpoints.values { endpoints.end() }
         consumerEndpoints = [:]
@@ -193,7 +214,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
         captured = []
         services = []
         endOrigins(forGood: false)
+        endSnapshots()
         registry?.stopAll(.shutdown)
+        stream?.prepareToClose()
         endConsumers()
         whenIdle = done
         touch()
@@ -213,12 +236,16 @@ final class StreamRuntime: StreamHost, CommitRunner {
     // MARK: Turns
 
     /// Something has happened to the stream: it is asked at the end of the turn what follows.
-    func touch() { loop.touch(self) }
+    @inline(__always)
+    func touch() { if !isActive { loop.touch(self) } }
 
     func turnEnded() {
         guard let stream else { return }
         origins?.turnEnded()
+        countBacklog()
         stream.turnEnded()
+        releaseBacklog()
+        sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         count(state.bytes)
@@ -269,28 +296,38 @@ final class StreamRuntime: StreamHost, CommitRunner {
         file.onNeedsRead = { [unowned self] in read(file) }
         file.onLost = { [unowned self] sequence, reason in
             router.broker.log.error("Stream \(entry.config.name) has lost message \(sequence): \(reason)")
+            LossAdvisory.publish(entry.config.name, [sequence], reason, in: account.account, router: router)
         }
         let report = file.recoveryReport
         let name = entry.config.name, log = router.broker.log
         for damage in report.damages { log.error("Stream \(name): \(damage)") }
-        if report.lostMessages > 0 { log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files") }
+        if report.lostMessages > 0 {
+            log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files")
+            let reason = report.damages.joined(separator: "; ")
+            LossAdvisory.publish(name, file.state.lost, reason, in: account.account, router: router)
+        }
         if report.cutBytes > 0 { log.warning("Stream \(name): cut \(report.cutBytes) bytes of an unfinished write") }
     }
 
     private func read(_ file: FileLog) {
         guard let job = file.beginRead() else { return }
-        loop.runOnFileThread(job) { [weak self] result in
+        loop.runOnFileThread(job) { [self] result in
             file.finishRead(result)
-            self?.touch()
+            touch()
         }
     }
 
     /// Prepares the next segment, takes back what nobody needs, rewrites what is sparse: one job at a time.
     private func maintain() {
-        guard !isMaintaining, let file = stream?.log as? FileLog, let job = file.beginMaintenance() else { return }
+        guard !isMaintaining, let file = stream?.log as? FileLog else { return }
+        guard let job = file.beginMaintenance() else {
+            // It may wait for a commit that nobody else asks for.
+            if file.wantsCommit { touch() }
+            return
+        }
         isMaintaining = true
-        loop.runOnFileThread(job) { [weak self] result in
-            guard let self else { return }
+        loop.runOnFileThread(job) { [self] result in
+            guard stream != nil else { return }
             isMaintaining = false
             if let error = file.finishMaintenance(result) {
                 router.broker.log.error("Stream \(entry.config.name): \(error)")
@@ -326,8 +363,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             return true
         }
         for subject in subjects where !captured.contains(where: { $0.subject == subject }) {
-            captured.append(
-                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in take(message) })
+            captured.append(EndpointSubscription(subject, router: router, index: index, receiver: self))
         }
         for subscription in services { subscription.end() }
         services = []
@@ -350,17 +386,31 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
     }
 
-    private func take(_ message: Message) {
+    /// A publish to a subject that the stream captures.
+    func receive(_ message: Message, from origin: Origin) {
         countFresh(message.payload.count)
         stream?.receive(message)
         touch()
     }
 
-    /// Bytes have come in that the next commit is to write.
-    func countFresh(_ bytes: Int) {
-        freshBytes += bytes
-        router.broker.backlog.add(router.loop.index, bytes)
+    /// Counts what a turn has brought in, once for all of it.
+    private func countBacklog() {
+        guard uncountedBytes > 0 else { return }
+        router.broker.backlog.add(router.loop.index, uncountedBytes)
+        freshBytes += uncountedBytes
+        uncountedBytes = 0
     }
+
+    /// What was taken in and refused is nothing that a disk has yet to do.
+    private func releaseBacklog() {
+        guard commitsRunning == 0, freshBytes > 0 else { return }
+        router.broker.backlog.add(router.loop.index, -freshBytes)
+        freshBytes = 0
+    }
+
+    /// Bytes have come in that the next commit is to write.
+    @inline(__always)
+    func countFresh(_ bytes: Int) { uncountedBytes &+= bytes }
 
     // MARK: CommitRunner
 
@@ -384,7 +434,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     // MARK: StreamHost
 
-    var now: Instant { Instant(wallNs: Clock.wallNs(), monotonicNs: Clock.monotonicNs()) }
+    var now: Instant { loop.now }
 
     func random() -> UInt64 { router.randomBits() }
 

@@ -27,16 +27,18 @@ extension Stream {
             return
         }
         isLogCommitting = true
-        commits.run(job) { [weak self] result in self?.logCommitFinished(result, syncs: syncs) }
+        commits.run(job) { [self] result in logCommitFinished(result, syncs: syncs) }
     }
 
     private func commitJournal() {
         guard !isJournalCommitting, let journal else { return }
-        let syncs = settings.syncPolicy.syncsEveryCommit || isJournalSyncDue
+        // Most acks are not waited for; those that are sync at once.
+        let isAwaited = !journalWaits.isEmpty || !journalAwaiting.isEmpty
+        let syncs = isJournalSyncDue || settings.syncPolicy.syncsEveryCommit && isAwaited
         isJournalSyncDue = false
         guard let job = journal.beginCommit(syncs: syncs) else { return }
         isJournalCommitting = true
-        commits.run(job) { [weak self] result in self?.journalCommitFinished(result, syncs: syncs) }
+        commits.run(job) { [self] result in journalCommitFinished(result, syncs: syncs) }
     }
 
     private func logCommitFinished(_ result: CommitResult, syncs: Bool) {
@@ -46,10 +48,28 @@ extension Stream {
         settle()
     }
 
-    /// With an interval between syncs: something has been written that the next one has to cover.
+    /// How long acks of consumers that nobody waits for may be forgotten by a power cut.
+    private static let ackSyncNs: UInt64 = 100_000_000
+
+    /// Something has been written that the next sync has to cover.
     private func noteUnsynced() {
-        guard case .interval(let intervalNs) = settings.syncPolicy, syncDueNs == nil else { return }
-        syncDueNs = host.now.monotonicNs &+ intervalNs
+        guard syncDueNs == nil else { return }
+        switch settings.syncPolicy {
+        case .always: syncDueNs = host.now.monotonicNs &+ Stream.ackSyncNs
+        case .interval(let intervalNs): syncDueNs = host.now.monotonicNs &+ intervalNs
+        case .never: break
+        }
+    }
+
+    /// What has been written counts as durable for whoever waits, by the stream's policy.
+    var journalSettled: UInt64 {
+        settings.syncPolicy.syncsEveryCommit ? journalSynced : journal?.finishedCommit ?? 0
+    }
+
+    /// The stream is about to be closed: its last commits sync whatever the policy.
+    func prepareToClose() {
+        isLogSyncDue = true
+        isJournalSyncDue = true
     }
 
     private func journalCommitFinished(_ result: CommitResult, syncs: Bool) {
@@ -62,8 +82,9 @@ extension Stream {
             fail(error)
             return
         }
-        for action in journalWaits.take(finished: journal.finishedCommit) { action(nil) }
-        for consumer in consumerList { consumer.journalCommitted() }
+        if syncs { journalSynced = journal.finishedCommit }
+        for action in journalWaits.take(finished: journalSettled) { action(nil) }
+        tellThoseWhoAwaitJournal()
     }
 
     /// Lets out whatever is durable by now.
@@ -77,8 +98,8 @@ extension Stream {
         if !logWaits.isEmpty {
             for action in logWaits.take(finished: log.finishedCommit) { action(nil) }
         }
-        if !journalWaits.isEmpty, let journal {
-            for action in journalWaits.take(finished: journal.finishedCommit) { action(nil) }
+        if !journalWaits.isEmpty {
+            for action in journalWaits.take(finished: journalSettled) { action(nil) }
         }
     }
 
@@ -125,7 +146,17 @@ extension Stream {
     func afterJournalCommit(_ action: @escaping () -> Void) {
         guard let journal else { return action() }
         let ticket = journal.commitTicket
-        if journal.finishedCommit >= ticket { action() } else { journalWaits.add(ticket) { _ in action() } }
+        if journalSettled >= ticket { action() } else { journalWaits.add(ticket) { _ in action() } }
+    }
+
+    /// A redelivery must not go out before the journal tells of the delivery before: the next commit syncs for it.
+    func awaitsJournal(_ consumer: Consumer) { journalAwaiting.append(consumer) }
+
+    private func tellThoseWhoAwaitJournal() {
+        guard !journalAwaiting.isEmpty else { return }
+        let waiting = journalAwaiting
+        journalAwaiting = []
+        for consumer in waiting { consumer.touch() }
     }
 
     // MARK: Loading

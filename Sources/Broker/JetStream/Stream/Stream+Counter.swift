@@ -71,7 +71,7 @@ extension Stream {
 
     /// Keeps a copy of a publish until messages have come from the disk.
     func hold(_ publish: Publish) {
-        if held.isEmpty && !isRecovering { afterLoad { [weak self] in self?.receiveHeld() } }
+        if held.isEmpty && !isRecovering { afterLoad { [unowned self] in receiveHeld() } }
         held.append(HeldPublish(publish))
     }
 

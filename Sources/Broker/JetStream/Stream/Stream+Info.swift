@@ -36,10 +36,7 @@ extension Stream {
             return answer(APIResponse.failure(.streamInfo, error))
         }
         // What it tells must not be taken back by a crash.
-        afterCommit { [weak self] _ in
-            guard let self else { return }
-            answer(info(request))
-        }
+        afterCommit { [unowned self] _ in answer(info(request)) }
     }
 
     private func info(_ request: StreamInfoRequest) -> [UInt8] {

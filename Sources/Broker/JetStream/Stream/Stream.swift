@@ -46,6 +46,8 @@ final class Stream: ConsumerStream {
     var syncDueNs: UInt64?
     var isLogSyncDue = false
     var isJournalSyncDue = false
+    /// The last commit of the journal that is synced, and all before it.
+    var journalSynced: UInt64
     let ackPrefix: ScratchBytes
     let name: ScratchBytes
 
@@ -101,6 +103,12 @@ final class Stream: ConsumerStream {
     private(set) lazy var keyIndexes = KeyIndexes(log)
     /// Those that clients see: without the ones by which other streams follow this one.
     private(set) var listedConsumers = 0
+    /// Those whose redeliveries wait for a commit of the journal.
+    var journalAwaiting: [Consumer] = []
+    /// Those that something has happened to in this turn.
+    private var touchedConsumers: [Consumer] = []
+    /// When the first of them all has something to do; may be too early, after something else has come first.
+    private var consumerDeadlineNs = UInt64.max
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
     /// The limits are to be looked at once the consumers are back: what they have parked may be exempt.
@@ -122,6 +130,7 @@ final class Stream: ConsumerStream {
         rules = StreamRules(config)
         everything = SubjectFilter([], log.subjects)
         visibleSequence = log.durableSequence
+        journalSynced = journal?.finishedCommit ?? 0
         lastTimeNs = log.state.lastTimeNs
         duplicates = DuplicateWindow(seed: host.random())
         name = ScratchBytes(Array(config.name.utf8))
@@ -141,6 +150,7 @@ final class Stream: ConsumerStream {
         consumerList.insert(consumer, at: place)
         if consumer.keyed != nil { keyedConsumers.append(consumer) }
         if !consumer.config.direct { listedConsumers += 1 }
+        if consumer.isTouched { consumerTouched(consumer) }
         onConsumerAdded?(consumer)
     }
 
@@ -154,6 +164,8 @@ final class Stream: ConsumerStream {
         if config.retention == .interest { isSweepDue = true }
         onConsumerRemoved?(consumer)
     }
+
+    func consumerTouched(_ consumer: Consumer) { touchedConsumers.append(consumer) }
 
     func consumerExpired(_ consumer: Consumer) { onConsumerExpired?(consumer) }
 
@@ -174,9 +186,22 @@ final class Stream: ConsumerStream {
             enforceLimits()
         }
         if isSweepDue { sweep() }
-        for consumer in consumerList { consumer.turnEnded() }
+        if !touchedConsumers.isEmpty { endTouchedTurns() }
         commit()
         settle()
+    }
+
+    /// A thousand consumers cost nothing while nothing happens to them.
+    private func endTouchedTurns() {
+        // What one consumer does may concern another; that ends soon, and what is left is for the next turn.
+        for _ in 0..<4 where !touchedConsumers.isEmpty {
+            let touched = touchedConsumers
+            touchedConsumers = []
+            for consumer in touched {
+                consumer.turnEnded()
+                consumerDeadlineNs = min(consumerDeadlineNs, consumer.nextDeadlineNs ?? .max)
+            }
+        }
     }
 
     /// When `advance` is worth calling, on the monotonic clock.
@@ -190,7 +215,7 @@ final class Stream: ConsumerStream {
         consider(scheduleDeadlineNs)
         consider(atomicBatches.nextDeadlineNs)
         consider(fastBatchDeadlineNs)
-        for consumer in consumerList { consider(consumer.nextDeadlineNs) }
+        if consumerDeadlineNs < .max { consider(consumerDeadlineNs) }
         return next
     }
 
@@ -201,7 +226,12 @@ final class Stream: ConsumerStream {
         fireSchedules()
         abandonIdleBatches()
         forgetIdleFastBatches()
-        for consumer in consumerList { consumer.advance() }
+        guard consumerDeadlineNs <= host.now.monotonicNs else { return }
+        consumerDeadlineNs = .max
+        for consumer in consumerList {
+            consumer.advance()
+            consumerDeadlineNs = min(consumerDeadlineNs, consumer.nextDeadlineNs ?? .max)
+        }
     }
 
     /// The monotonic clock's reading at a wall time.
