@@ -200,8 +200,8 @@ extension FileLog {
         let outcome = MaintenanceOutcome()
         var kept = RewrittenSegment()
         for run in index.runs where run.owner == segment.ordinal {
-            for slot in 0..<run.count where run.entries[slot].isLive {
-                kept.moves.append(RewrittenSegment.Move(sequence: run.sequence(slot), place: run.entries[slot].place))
+            for slot in 0..<run.count where run[slot].isLive {
+                kept.moves.append(RewrittenSegment.Move(sequence: run.sequence(slot), place: run[slot].place))
             }
         }
         outcome.result.withLock { [kept] in $0.rewritten = kept }

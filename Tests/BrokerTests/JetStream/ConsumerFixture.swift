@@ -154,6 +154,8 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
                 queue: String(decoding: target.queue, as: UTF8.self)))
         return true
     }
+    var isCongested = false
+    func isCongested(_ target: DeliveryTarget) -> Bool { isCongested }
     func hasInterest(_ target: DeliveryTarget) -> Bool { target.subject.withUnsafeBytes { hasInterest(ByteView($0)) } }
     func hasInterest(_ subject: ByteView) -> Bool {
         interests.contains { Array($0.utf8).withUnsafeBytes { Subject.matches(ByteView($0), subject) } }

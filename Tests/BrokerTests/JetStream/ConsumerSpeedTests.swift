@@ -40,6 +40,7 @@ import Wire
             ackEnds.append(ackBytes)
             return true
         }
+        func isCongested(_ target: DeliveryTarget) -> Bool { false }
         func hasInterest(_ target: DeliveryTarget) -> Bool { true }
         func hasInterest(_ subject: ByteView) -> Bool { false }
         func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}

@@ -80,6 +80,9 @@ final class Consumer {
     var limiter: RateLimiter?
     var replay: OriginalReplay?
     var heartbeatDueNs: UInt64 = .max
+    /// The client's socket is full: when to look again, and how long was waited the last time.
+    var pacedUntilNs: UInt64 = .max
+    var paceNs: UInt64 = 0
 
     // MARK: Idle and paused
 

@@ -12,7 +12,7 @@ extension Consumer {
     var nextDeadlineNs: UInt64? {
         if isStopped { return nil }
         if hasMore { return 0 }
-        var next = min(requests.dueNs, pin.endsNs, inactiveDueNs, pauseEndsNs, heartbeatDueNs)
+        var next = min(requests.dueNs, pin.endsNs, inactiveDueNs, pauseEndsNs, heartbeatDueNs, pacedUntilNs)
         next = min(next, readAgainNs, limiter?.dueNs ?? .max, replay?.dueNs ?? .max)
         if let keyed { next = min(next, saturatingSum(keyed.nextDeadlineNs, Consumer.gatherNs)) }
         if let deadline = state.pending.nextDeadline(ackWaitNs: settings.ackWaitNs) {

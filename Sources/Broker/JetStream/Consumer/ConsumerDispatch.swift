@@ -41,6 +41,7 @@ extension Consumer {
 
     private func dispatch(_ now: Instant) {
         hasMore = false
+        pacedUntilNs = .max
         guard !isReading else { return }
         if isPaused {
             if requests.noWaitCount > 0 { endNoWaitRequests() }
@@ -103,7 +104,7 @@ extension Consumer {
     }
 
     private func deliverToSubject(_ now: Instant) -> DispatchEnd {
-        guard isActive, let target else { return .takers }
+        guard isActive, let target, !isHeldBack(by: target, now) else { return .takers }
         let log = stream.log, host = stream.host
         var sent = 0, sentBytes = 0
         while flow?.isOpen ?? true {

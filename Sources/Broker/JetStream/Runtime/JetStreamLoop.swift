@@ -212,6 +212,14 @@ final class JetStreamLoop {
         }
     }
 
+    /// Which of some streams cannot store anything any more, and why; of one stream also the names of its consumers.
+    static func gatherHealth(
+        of entries: [StreamEntry], _ group: LoopGroup, _ done: @escaping @Sendable ([StreamHealth]) -> Void
+    ) {
+        let withNames = entries.count == 1
+        gather(entries, group, { $0.health(withConsumerNames: withNames) }, done)
+    }
+
     /// What /jsz shows of the streams of some entries.
     static func gatherReports(
         of entries: [StreamEntry], withConsumers: Bool, _ group: LoopGroup, _ done: @escaping @Sendable ([StreamReport]) -> Void

@@ -11,6 +11,14 @@ struct StreamReport: Sendable {
     var consumers: [ConsumerInfo]
 }
 
+/// What /healthz asks of a stream.
+struct StreamHealth: Sendable {
+    var serial: UInt64
+    /// Why it stores nothing any more.
+    var failure: String?
+    var consumers: [String]
+}
+
 /// What /metrics shows of a keyed consumer.
 struct KeyReport: Sendable {
     var account: String
@@ -20,6 +28,11 @@ struct KeyReport: Sendable {
 }
 
 extension StreamRuntime {
+    func health(withConsumerNames: Bool) -> StreamHealth {
+        StreamHealth(
+            serial: serial, failure: stream?.failure?.description, consumers: withConsumerNames ? registry?.names ?? [] : [])
+    }
+
     func report(withConsumers: Bool) -> StreamReport {
         let consumers = withConsumers ? registry?.names.compactMap { registry?[$0]?.info() } ?? [] : []
         return StreamReport(serial: serial, info: info(), consumers: consumers)

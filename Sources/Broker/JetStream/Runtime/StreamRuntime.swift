@@ -449,6 +449,10 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         router.deliver(delivery, to: unsafeDowncast(target, to: RoutedTarget.self), index)
     }
 
+    func isCongested(_ target: DeliveryTarget) -> Bool {
+        router.isCongested(unsafeDowncast(target, to: RoutedTarget.self), index)
+    }
+
     func hasInterest(_ target: DeliveryTarget) -> Bool { router.hasInterest(target, index) }
     func hasInterest(_ subject: ByteView) -> Bool { router.hasInterest(subject, index) }
 

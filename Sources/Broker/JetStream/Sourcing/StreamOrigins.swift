@@ -37,6 +37,7 @@ final class StreamOrigins {
     private var seekEnd: UInt64 = 0
     private var isLoading = false
     private var transformed: [UInt8] = []
+    private let headerValue = ScratchBytes()
 
     /// - Parameter found: the record that the journal has kept, with its number there.
     init(_ stream: Stream, account: String, host: any OriginFollowerHost, found: (id: ConsumerID, bytes: [UInt8])? = nil) {
@@ -215,10 +216,13 @@ final class StreamOrigins {
         _ message: Message, _ subject: ByteView, _ reference: AckReference, _ position: OriginPosition,
         _ follower: OriginFollower
     ) throws(APIError) -> Bool {
-        let place: Stream.OriginPlace =
-            follower.kind == .mirror
-            ? .mirror(sequence: reference.sequence, timeNs: Int64(clamping: reference.timeNs))
-            : .source(SourceHeader.value(follower.config, position, subject: message.subject.string))
+        let place: Stream.OriginPlace
+        switch follower.kind {
+        case .mirror: place = .mirror(sequence: reference.sequence, timeNs: Int64(clamping: reference.timeNs))
+        case .source:
+            SourceHeader.write(follower.header, position, subject: message.subject, to: headerValue)
+            place = .source(headerValue.view)
+        }
         return try stream.store(fromOrigin: place, subject: subject, headers: message.headers, body: message.body) != nil
     }
 
