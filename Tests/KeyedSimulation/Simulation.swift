@@ -214,34 +214,39 @@ struct Simulation {
     private mutating func look() throws {
         if staleRetries > 0 { throw Violation("a stale retry was accepted") }
         noteStored()
-        for sequence in world.deadLetters { trace("dead \(sequence)") }
-        for sequence in world.deadLetters where model.state(sequence) != .done { model.announced(sequence) }
-        world.deadLetters = []
-        for answer in world.answers {
-            guard let (lease, body) = asked.removeValue(forKey: answer.number), body.isEmpty || body == "+ACK" else { continue }
-            if answer.isStale {
-                // Only the last lease's ack counts; the model has not believed any other.
-                if model.delivery(lease.sequence) == lease.delivery { model.refused(lease.sequence) }
-            } else if model.delivery(lease.sequence) == lease.delivery {
-                model.done(lease.sequence)
-            } else if model.state(lease.sequence) == .given {
-                throw Violation("an ack of an earlier lease of \(lease.sequence) was accepted")
+        let events = world.events
+        world.events = []
+        for event in events {
+            switch event {
+            case .deadLetter(let sequence):
+                trace("dead \(sequence)")
+                if model.state(sequence) != .done { model.announced(sequence) }
+            case .answered(let number, let isStale): try answered(number, isStale)
+            case .given(let lease, let nowNs):
+                trace("give \(lease.sequence) d\(lease.delivery) to \(lease.client)")
+                try model.given(lease, endsNs: nowNs + ackWaitNs, nowNs: nowNs) { world.stream.log.contains($0) }
+                held.append(lease)
             }
         }
-        world.answers = []
-        for lease in world.leases {
-            let nowNs = world.now.monotonicNs
-            trace("give \(lease.sequence) d\(lease.delivery) to \(lease.client)")
-            try model.given(lease, endsNs: nowNs + ackWaitNs, nowNs: nowNs) { world.stream.log.contains($0) }
-            held.append(lease)
-        }
-        world.leases = []
         if held.count > 300 { held.removeFirst(100) }
         // What is announced as parked and not ended is spared by the limits.
         if limitsMessages {
             for sequence in model.parked where !world.stream.log.contains(sequence) {
                 throw Violation("the limits have removed \(sequence), which is parked")
             }
+        }
+    }
+
+    private mutating func answered(_ number: Int, _ isStale: Bool) throws {
+        guard let (lease, body) = asked.removeValue(forKey: number), body.isEmpty || body == "+ACK" else { return }
+        let isLast = model.delivery(lease.sequence) == lease.delivery
+        if isStale {
+            // Only the last lease's ack counts; the model has not believed any other.
+            if isLast { model.refused(lease.sequence) }
+        } else if isLast {
+            model.done(lease.sequence)
+        } else if model.state(lease.sequence) == .given {
+            throw Violation("an ack of an earlier lease of \(lease.sequence) was accepted")
         }
     }
 
@@ -304,7 +309,8 @@ struct Simulation {
             open = model.open
             stuck = open.count < before ? 0 : stuck + 1
         }
-        let left = model.open
+        // What nobody waits for any more is done, whether its client heard of it or not.
+        let left = model.open.filter { model.state($0) != .maybeDone || world.keyed.floor <= $0 }
         if !left.isEmpty {
             trace("at the end: \(entries), requests \(world.consumer.requests.count), hold \(world.keyed.hold)")
             trace("open: \(left.prefix(20).map { "\($0) \(model.state($0)) \(world.stream.log.contains($0))" })")

@@ -22,6 +22,20 @@ struct Lease {
     var subject: [UInt8]
 }
 
+/// Something that clients or operators see.
+enum Event {
+    case given(Lease, nowNs: UInt64)
+    /// An answer to an ack: the number in the reply subject, and whether it is a refusal.
+    case answered(Int, isStale: Bool)
+    case deadLetter(UInt64)
+
+    /// Whether it is still seen when the broker dies at once.
+    var outlivesCrash: Bool {
+        if case .deadLetter = self { return true }
+        return false
+    }
+}
+
 /// An inbox of one client.
 private final class Inbox: DeliveryTarget {
     let client: Int
@@ -45,12 +59,8 @@ final class World: StreamHost, CommitRunner {
     private var jobs: [(job: CommitJob, then: (CommitResult) -> Void)] = []
     private var generator: SeededRandom
 
-    /// What has come out since the last look.
-    var leases: [Lease] = []
-    /// Answers to acks: the number in the reply subject, and whether it is a refusal.
-    var answers: [(number: Int, isStale: Bool)] = []
-    /// Sequences of dead letters.
-    var deadLetters: [UInt64] = []
+    /// What has come out since the last look, in order.
+    var events: [Event] = []
 
     init(config: StreamConfig, consumer: ConsumerConfig, checks: KeyedChecks, seed: UInt64) throws {
         self.config = config
@@ -94,9 +104,7 @@ final class World: StreamHost, CommitRunner {
             stream.turnEnded()
             commit()
         }
-        leases = []
-        answers = []
-        let before = deadLetters
+        let seen = events.filter(\.outlivesCrash)
         registry = nil
         stream = nil
         journal = nil
@@ -104,7 +112,7 @@ final class World: StreamHost, CommitRunner {
         disk = disk.crashed(seed: generator.next())
         move(to: now.monotonicNs + afterNs)
         try open()
-        deadLetters = before
+        events = seen
         try settle()
     }
 
@@ -215,11 +223,11 @@ final class World: StreamHost, CommitRunner {
         if subject.hasPrefix("a.") {
             var number = 0
             for place in 2..<subject.count { number = number * 10 + Int(subject[place] &- 0x30) }
-            answers.append((number, !headers.isEmpty))
+            events.append(.answered(number, isStale: !headers.isEmpty))
         } else if subject.hasPrefix("$BELLHOP.DLQ."), let value = try? JSONValue.parse(payload),
             let sequence = value.object?["stream_seq"]?.int64
         {
-            deadLetters.append(UInt64(sequence))
+            events.append(.deadLetter(UInt64(sequence)))
         }
     }
 
@@ -227,10 +235,10 @@ final class World: StreamHost, CommitRunner {
 
     func deliver(_ delivery: Delivery, to target: DeliveryTarget) -> Bool {
         guard let inbox = target as? Inbox, let reference = AckReference(delivery.reply) else { return false }
-        leases.append(
-            Lease(
-                sequence: reference.sequence, delivery: reference.delivery, deliveries: reference.deliveries,
-                client: inbox.client, subject: delivery.reply.bytes))
+        let lease = Lease(
+            sequence: reference.sequence, delivery: reference.delivery, deliveries: reference.deliveries,
+            client: inbox.client, subject: delivery.reply.bytes)
+        events.append(.given(lease, nowNs: now.monotonicNs))
         return true
     }
 
