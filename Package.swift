@@ -40,7 +40,10 @@ let package = Package(
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: settings),
         // A disk that forgets, and the harness that crashes a store on it, for the tests and for the `crash` executable.
         .target(name: "StoreKit", dependencies: ["Store", "Wire"], path: "Tests/StoreKit", swiftSettings: settings),
-        .executableTarget(name: "crash", dependencies: ["StoreKit"], path: "Tests/Crash", swiftSettings: settings),
+        .executableTarget(
+            name: "crash", dependencies: ["StoreKit"], path: "Tests/Crash",
+            exclude: ["crash.py", "load.py", "model.py", "wire.py"],
+            swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store", "StoreKit", "CLinux"], swiftSettings: settings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
         .testTarget(name: "BenchTests", dependencies: ["bench"], swiftSettings: settings),

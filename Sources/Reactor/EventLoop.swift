@@ -39,8 +39,6 @@ public final class EventLoop {
     /// Runs at the end of each turn, before the flush.
     public var turnEnded: (() -> Void)?
     public private(set) var turnStartNs: UInt64 = 0
-    /// Descriptors that were ready when the turn began.
-    public private(set) var eventsInTurn = 0
     /// Messages and payload bytes that this loop has staged for whomever, counted at each flush.
     public internal(set) var messagesOut: UInt64 = 0
     public internal(set) var payloadBytesOut: UInt64 = 0
@@ -112,7 +110,6 @@ public final class EventLoop {
             let count = waitForEvents(events, lastWorkNs)
             group.epochs.enter(index)
             turnStartNs = Clock.monotonicNs()
-            eventsInTurn = count
             for position in 0..<count { dispatch(events[position]) }
             let worked = count > 0 || mailbox.hasContents
             takeMail()

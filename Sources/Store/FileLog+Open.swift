@@ -114,6 +114,8 @@ extension FileLog {
         durableSequence = index.last
         isClosed = recovery.isClosed
         synced = LogPosition(ordinal: active?.ordinal ?? 0, offset: active?.end ?? 0)
+        writtenMarker = recovery.synced
+        durableMarker = recovery.synced
         if let (segment, _) = recovery.lastBlock { previousBlock = (segment.id, segment.end) }
         report(recovery, removed)
     }

@@ -1,5 +1,6 @@
 // Reading messages back: from the blocks still in memory, from what was read lately, or from the file.
 
+import Glibc
 import Synchronization
 import Wire
 
@@ -26,6 +27,10 @@ private final class ReadTask: Sendable {
 struct ReadQueue {
     fileprivate var waiting: [ReadTask] = []
     fileprivate var running: ReadTask?
+    /// A read that has failed, until somebody who needs it hears of it.
+    fileprivate var failed: (segmentID: UInt64, places: Range<Int>, error: DiskError)?
+    /// How often the device has refused a message.
+    fileprivate var refusals: [UInt64: Int] = [:]
 }
 
 extension FileLog {
@@ -48,7 +53,7 @@ extension FileLog {
                 count = header.padded
             case .missing: return lose(sequence, segment, entry)
             case .waiting: return .reading
-            case .failed(let error): return .failed(error)
+            case .failed(let error): return refused(sequence, segment, entry, error)
             }
         }
         switch bytes(segment, place, count, waits: false) {
@@ -59,8 +64,20 @@ extension FileLog {
             return .message(header.message(record))
         case .missing: return lose(sequence, segment, entry)
         case .waiting: return .reading
-        case .failed(let error): return .failed(error)
+        case .failed(let error): return refused(sequence, segment, entry, error)
         }
+    }
+
+    /// The device may think better of it, or not: then the message is lost, until a restart finds otherwise.
+    private func refused(_ sequence: UInt64, _ segment: LogSegment, _ entry: IndexEntry, _ error: StoreError) -> LoadOutcome {
+        guard case .disk(let cause) = error, cause.code == EIO else { return .failed(error) }
+        let count = (reads.refusals[sequence] ?? 0) + 1
+        if count < options.readAttemptsMax {
+            reads.refusals[sequence] = count
+            return .failed(error)
+        }
+        reads.refusals[sequence] = nil
+        return lose(sequence, segment, entry, because: "cannot be read: \(cause)")
     }
 
     /// The header of a record, read at once even if that must wait for the device.
@@ -112,6 +129,10 @@ extension FileLog {
                     guard let more = try file.readCached(buffer.base + read, size - read, at: place + read) else {
                         // Some of what was asked for may do.
                         if read >= count { break }
+                        if let failed = reads.failed, failed.segmentID == segment.id, failed.places.contains(place) {
+                            reads.failed = nil
+                            return .failed(.disk(failed.error))
+                        }
                         enqueue(ReadTask(segmentID: segment.id, start: place, size: size, buffer: buffer, file: file))
                         return .waiting
                     }
@@ -128,7 +149,9 @@ extension FileLog {
     }
 
     /// A message that cannot be read any more: reported, and gone.
-    private func lose(_ sequence: UInt64, _ segment: LogSegment, _ entry: IndexEntry) -> LoadOutcome {
+    private func lose(
+        _ sequence: UInt64, _ segment: LogSegment, _ entry: IndexEntry, because reason: String = "is damaged"
+    ) -> LoadOutcome {
         guard let removed = index.remove(sequence) else { return .absent }
         segment.isDamaged = true
         segment.live -= 1
@@ -138,7 +161,7 @@ extension FileLog {
         }
         lostBytes += UInt64(removed.size)
         onRemoved?(sequence, removed.subject, removed.size)
-        onLost?(sequence, "\(segment.path): the record at \(entry.place) (sequence \(sequence)) is damaged")
+        onLost?(sequence, "\(segment.path): the record at \(entry.place) (sequence \(sequence)) \(reason)")
         return .absent
     }
 
@@ -173,6 +196,7 @@ extension FileLog {
         guard let task = reads.running else { return }
         reads.running = nil
         let count = task.count.load(ordering: .acquiring)
+        if let error = result.error { reads.failed = (task.segmentID, task.start..<task.start + task.size, error) }
         if result.error == nil && count > 0 { windows.install(task.segmentID, task.start, count, task.buffer) }
         if !reads.waiting.isEmpty { onNeedsRead?() }
         onLoaded?()

@@ -183,6 +183,12 @@ final class MessageIndex {
         return (run[slot], run.owner)
     }
 
+    /// The size of a message that is there.
+    func size(of sequence: UInt64) -> Int? {
+        guard let (run, slot) = find(sequence), run[slot].isLive else { return nil }
+        return sizeOf(run[slot], run)
+    }
+
     /// The place of the first run that does not end below a sequence; `runs.count` if there is none.
     @inline(__always)
     func runPlace(_ sequence: UInt64) -> Int {

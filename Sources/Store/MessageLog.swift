@@ -124,6 +124,8 @@ public protocol MessageLog: AnyObject {
     func contains(_ sequence: UInt64) -> Bool
     /// The subject of a message that is there.
     func subject(of sequence: UInt64) -> SubjectID?
+    /// The size of a message that is there, as `LogState.bytes` counts it.
+    func size(of sequence: UInt64) -> Int?
     /// The first message from `sequence` on that a filter lets through, not beyond `limit`.
     func next(atOrAfter sequence: UInt64, _ filter: SubjectFilter, upTo limit: UInt64) -> UInt64?
     /// The last message up to `limit` that a filter lets through.

@@ -103,6 +103,7 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     private(set) lazy var registry = ConsumerRegistry(stream: self)
     private(set) lazy var api = ConsumerAPI(stream: self, registry: registry, limits: JetStreamLimits())
     private let directory: TemporaryLog
+    private(set) lazy var keyIndexes = KeyIndexes(log)
 
     init(
         _ change: (inout StreamConfig) -> Void = { _ in }, seed: UInt64 = 1, directory: TemporaryLog? = nil,
@@ -117,8 +118,8 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
         log = try FileLog.open(directory: self.directory.path, disk: SystemDisk())
         lists = journal
         visibleSequence = log.durableSequence
-        log.onRemoved = { [unowned self] sequence, subject, _ in
-            for consumer in registry.all { consumer.messageRemoved(sequence, subject) }
+        log.onRemoved = { [unowned self] sequence, subject, bytes in
+            for consumer in registry.all { consumer.messageRemoved(sequence, subject, bytes: bytes) }
         }
         _ = registry
     }

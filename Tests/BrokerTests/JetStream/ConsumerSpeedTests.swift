@@ -15,6 +15,7 @@ import Wire
         var config = StreamConfig()
         var host: any StreamHost { self }
         let log: any MessageLog
+        private(set) lazy var keyIndexes = KeyIndexes(log)
         let journal: (any ConsumerJournal)?
         var visibleSequence: UInt64
         let acks: UnsafeMutablePointer<UInt8> = .allocate(capacity: 64 << 20)

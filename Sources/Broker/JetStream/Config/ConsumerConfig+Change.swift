@@ -74,6 +74,7 @@ extension ConsumerConfig {
     private func checkChanges(from old: ConsumerConfig, hasInterest: (String) -> Bool) throws(APIError) {
         if isSame(as: old) { return }
         func refuse(_ what: String) -> APIError { .consumerCreate("\(what) can not be updated") }
+        try checkKeyChange(from: old)
         if deliverPolicy != old.deliverPolicy { throw refuse("deliver policy") }
         if memoryStorage != old.memoryStorage { throw refuse("storage type") }
         if direct != old.direct { throw refuse("direct") }

@@ -41,6 +41,8 @@ final class Consumer {
     var visibleSequence: UInt64 = 0
     /// The log is fetching what comes next.
     var isReading = false
+    /// When to try again what could not be read.
+    var readAgainNs: UInt64 = .max
 
     // MARK: Turn
 
@@ -65,6 +67,8 @@ final class Consumer {
     var requests = WaitingRequests()
     var lastRequestNs: UInt64 = 0
     var pin = PinnedClient()
+    /// Delivers the messages of each key in order; nil in a consumer without a key.
+    var keyed: KeyedDelivery?
 
     // MARK: Push
 
@@ -110,14 +114,17 @@ final class Consumer {
         kept.initialize(to: state)
         nextSequence = start.sequence
         ackSubjects = AckSubjectWriter(stream: streamName, consumer: name)
-        begin()
+        begin(nil)
     }
 
     /// A consumer that a restart has found.
     ///
-    /// - Parameter id: its number in the journal that told of it.
+    /// - Parameters:
+    ///   - id: its number in the journal that told of it.
+    ///   - keyed: what the journal has kept of a keyed consumer.
     init(
-        recovered: consuming RecoveredConsumerState, config: ConsumerConfig, id: ConsumerID, stream: any ConsumerStream
+        recovered: consuming RecoveredConsumerState, config: ConsumerConfig, id: ConsumerID, stream: any ConsumerStream,
+        keyed: RecoveredKeyedState? = nil
     ) {
         name = recovered.name
         createdNs = recovered.createdNs
@@ -134,7 +141,7 @@ final class Consumer {
         let settings = settings
         state.setClocks(now: stream.host.now) { settings.ackWait(deliveries: $0) }
         agreeWithLog()
-        begin()
+        begin(keyed)
     }
 
     deinit {
@@ -143,10 +150,11 @@ final class Consumer {
     }
 
     /// What both ways of coming into being share.
-    private func begin() {
+    private func begin(_ recovered: RecoveredKeyedState?) {
         let now = stream.host.now
         visibleSequence = stream.visibleSequence
         keepsInterest = stream.config.retention != .limits
+        if let settings = config.keyed { startKeyed(settings, recovered) }
         countPending()
         setInactiveThreshold()
         setPause(now)

@@ -20,6 +20,7 @@ extension Consumer {
         if old.filters != new.filters {
             filter = SubjectFilter(new.filters, stream.log.subjects)
             keepMatchingLastPerSubject()
+            keyed?.filterChanged()
             countPending()
             if stream.config.retention == .interest {
                 let last = stream.log.state.lastSequence
@@ -38,6 +39,7 @@ extension Consumer {
         }
         if old.ackWaitNs != new.ackWaitNs || old.backoffNs != new.backoffNs { restartAckWaits(now) }
         if new.priorityPolicy != .pinnedClient { pin = PinnedClient() }
+        if let settings = new.keyed { keyed?.update(settings) }
         writeWhole(now)
         touch()
         // A stream that takes over from another goes on behind what it has acked.
@@ -111,7 +113,8 @@ extension Consumer {
     func reset(to requested: UInt64) throws(APIError) -> UInt64 {
         var sequence = requested
         if requested == 0 {
-            sequence = state.ackFloor.stream &+ 1
+            if let keyed, keyed.parkedKeys > 0 { throw .consumerInvalidReset("keys are parked") }
+            sequence = (keyed?.floor ?? state.ackFloor.stream &+ 1)
         } else {
             switch config.deliverPolicy {
             case .all: break
@@ -125,15 +128,17 @@ extension Consumer {
             }
         }
         sequence = max(1, sequence)
-        let before = state.ackFloor.stream
+        let before = keyed.map { $0.floor &- 1 } ?? state.ackFloor.stream
         resetState(to: sequence)
         if keepsInterest && sequence > 1 { releaseUnwanted(filter, from: before &+ 1, upTo: sequence - 1) }
         return sequence
     }
 
     private func resetState(to sequence: UInt64) {
+        let delivered = state.delivered.consumer
         state.reset(to: sequence)
         nextSequence = sequence
+        keyed?.reset(afterDelivery: delivered)
         lastDeliveredNs = nil
         lastAckedNs = nil
         hasAcked = false
@@ -164,6 +169,7 @@ extension Consumer {
         guard !isStopped else { return }
         if end == .shutdown { writeRecord(stream.host.now) }
         isStopped = true
+        keyed?.stop(end)
         if let target { stream.host.unwatch(target) }
         target = nil
         isActive = false

@@ -10,7 +10,7 @@ enum DispatchBudget {
 }
 
 /// What a turn's dispatch ended with.
-private enum DispatchEnd {
+enum DispatchEnd {
     /// Nothing is left that may be delivered.
     case messages
     /// Nobody wants more, or nobody may have it now.
@@ -31,10 +31,12 @@ extension Consumer {
 
     func finishTurn(_ now: Instant) {
         untouch()
+        keyed?.turnBegins()
         noteAcked(now)
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
+        if let keyed, keyed.hasFresh { hasMore = true }
     }
 
     private func dispatch(_ now: Instant) {
@@ -45,7 +47,12 @@ extension Consumer {
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             return
         }
-        let end = settings.isPull ? deliverToRequests(now) : deliverToSubject(now)
+        let end: DispatchEnd
+        if let keyed {
+            end = deliverByKey(keyed, now)
+        } else {
+            end = settings.isPull ? deliverToRequests(now) : deliverToSubject(now)
+        }
         switch end {
         case .reading: isReading = true
         case .budget: hasMore = true
@@ -179,8 +186,8 @@ extension Consumer {
             pass(next.sequence)
             if wasCounted && numPending == before && numPending > 0 { numPending -= 1 }
         case .failed:
-            // The stream knows, and has said so. Nothing can be read here until it is started again.
             isReading = true
+            readAgainNs = saturatingSum(stream.host.now.monotonicNs, Consumer.readAgainAfterNs)
         }
         return outcome
     }
@@ -206,7 +213,7 @@ extension Consumer {
             pending: isNew && numPending > 0 ? numPending &- 1 : numPending)
     }
 
-    private func leaveOutPayload(_ delivery: inout Delivery) {
+    func leaveOutPayload(_ delivery: inout Delivery) {
         delivery.headers = scratch.extended(delivery.headers, payloadBytes: delivery.payload.count, pinID: nil)
         delivery.payload = .empty
     }

@@ -12,6 +12,8 @@ protocol ConsumerStream: AnyObject {
     var journal: (any ConsumerJournal)? { get }
     /// Consumers see nothing beyond it: it is durable, and whole batches only.
     var visibleSequence: UInt64 { get }
+    /// Which messages share an ordering key, for keyed consumers.
+    var keyIndexes: KeyIndexes { get }
 
     /// A consumer is done with a message: an interest or workqueue stream may remove it now.
     func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64)
@@ -29,4 +31,10 @@ protocol ConsumerStream: AnyObject {
     func consumerTouched(_ consumer: Consumer)
     /// A consumer has been deleted. An interest stream may remove what only it waited for.
     func consumerRemoved(_ consumer: Consumer)
+    /// Messages from a sequence on that the limits had to spare need not be spared any longer.
+    func pinsEnded(from sequence: UInt64)
+}
+
+extension ConsumerStream {
+    func pinsEnded(from sequence: UInt64) {}
 }

@@ -43,8 +43,8 @@ private final class ConsumerEndpoint: Endpoint {
 
     func receive(_ message: Message, from origin: Origin) {
         switch kind {
-        case .ack: consumer.receive(ack: message)
-        case .next: consumer.receive(next: message)
+        case .ack: consumer.receive(ack: message, from: origin.clientID)
+        case .next: consumer.receive(next: message, from: origin.clientID)
         case .flowControl: consumer.receive(flowControl: message)
         }
         runtime.touch()

@@ -19,8 +19,6 @@ final class JetStreamLoop {
     /// What was done on this thread in the middle of a turn and is to be heard of at its end.
     private var later: [() -> Void] = []
     private var commits: UInt64 = 0
-    /// Commits that sync threads have.
-    private var handedOver = 0
     private var short = ShortCommits()
     private var turn = Instant(wallNs: 0, monotonicNs: 0)
     private var subscribed: Set<Int> = []
@@ -95,9 +93,6 @@ final class JetStreamLoop {
     }
 
     private func turnEnded() {
-        // Of several streams each would wait for the other's sync.
-        let isForStreams = router.endpoints.hasLocalMail || !active.isEmpty || loop.eventsInTurn == 0
-        short.noteTurn(hadOthers: loop.eventsInTurn > 1 || active.count > 1 || !isForStreams)
         var rounds = 0
         while router.endpoints.hasLocalMail || !active.isEmpty || !later.isEmpty {
             router.endpoints.deliverLocal()
@@ -128,30 +123,24 @@ final class JetStreamLoop {
             return
         }
         let nowNs = Clock.monotonicNs()
-        if short.takes(job, isAlone: handedOver == 0, nowNs: nowNs) {
+        if short.takes(job, nowNs: nowNs) {
             let result = job.run()
             short.note(fromNs: nowNs, toNs: Clock.monotonicNs())
             later.append { then(result) }
             return
         }
-        handedOver += 1
         commits += 1
         let number = commits
         waiting[number] = then
         let mailbox = loop.mailbox
         let isQueued = shared.syncThreads.run {
             let result = job.run()
-            mailbox.post { loop in (loop.context as? Router)?.streams?.synced(number, result) }
+            mailbox.post { loop in (loop.context as? Router)?.streams?.committed(number, result) }
         }
         if !isQueued {
             let result = job.run()
-            later.append { [unowned self] in synced(number, result) }
+            later.append { [unowned self] in committed(number, result) }
         }
-    }
-
-    private func synced(_ number: UInt64, _ result: CommitResult) {
-        handedOver -= 1
-        committed(number, result)
     }
 
     /// Runs what may wait long for a disk, such as a read of something old, beside the commits.

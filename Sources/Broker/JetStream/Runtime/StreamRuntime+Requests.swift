@@ -39,6 +39,7 @@ extension StreamRuntime {
         switch call.kind {
         case .streamInfo: stream.info(body, answer)
         case .streamPurge: stream.purge(body, answer)
+        case .streamSnapshot: snapshot(call)
         case .messageGet: stream.getMessage(body, answer)
         case .messageDelete: stream.deleteMessage(body, answer)
         case .consumerCreate:

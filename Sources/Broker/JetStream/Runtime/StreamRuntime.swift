@@ -28,6 +28,9 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     /// What follows the streams that this one copies.
     private(set) var origins: StreamOrigins?
     private(set) var originPort: OriginPort?
+    private(set) var snapshots: [SnapshotSender] = []
+    /// Each reads the log and holds a window of what it has sent.
+    static let snapshotsMax = 8
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -71,6 +74,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
             commits: self, settings: settings)
         self.stream = stream
         limitBytes(stream)
+        for finding in opened.findings { router.broker.log.error("Stream \(entry.config.name): \(finding)") }
         if let file = opened.log as? FileLog { attend(file) }
         let requests = RequestEndpoint(self)
         self.requests = requests
@@ -151,6 +155,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
+        endSnapshots()
         registry?.stopAll(.deleted)
         endConsumers()
         for subscription in captured + services { subscription.end() }
@@ -176,6 +181,20 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         originPort?.end()
     }
 
+    /// Sends a snapshot until it has ended.
+    func keep(_ snapshot: SnapshotSender) { snapshots.append(snapshot) }
+
+    private func sendSnapshots() {
+        if snapshots.isEmpty { return }
+        for snapshot in snapshots { snapshot.turnEnded() }
+        snapshots.removeAll { $0.isEnded }
+    }
+
+    private func endSnapshots() {
+        for snapshot in snapshots { snapshot.end("500 the stream is gone", failure: "the stream is gone") }
+        snapshots = []
+    }
+
     private func endConsumers() {
         for endpoints in consumerEndpoints.values { endpoints.end() }
         consumerEndpoints = [:]
@@ -194,6 +213,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         captured = []
         services = []
         endOrigins(forGood: false)
+        endSnapshots()
         registry?.stopAll(.shutdown)
         stream?.prepareToClose()
         endConsumers()
@@ -224,6 +244,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         countBacklog()
         stream.turnEnded()
         releaseBacklog()
+        sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         count(state.bytes)
@@ -274,11 +295,16 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         file.onNeedsRead = { [unowned self] in read(file) }
         file.onLost = { [unowned self] sequence, reason in
             router.broker.log.error("Stream \(entry.config.name) has lost message \(sequence): \(reason)")
+            LossAdvisory.publish(entry.config.name, [sequence], reason, in: account.account, router: router)
         }
         let report = file.recoveryReport
         let name = entry.config.name, log = router.broker.log
         for damage in report.damages { log.error("Stream \(name): \(damage)") }
-        if report.lostMessages > 0 { log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files") }
+        if report.lostMessages > 0 {
+            log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files")
+            let reason = report.damages.joined(separator: "; ")
+            LossAdvisory.publish(name, file.state.lost, reason, in: account.account, router: router)
+        }
         if report.cutBytes > 0 { log.warning("Stream \(name): cut \(report.cutBytes) bytes of an unfinished write") }
     }
 
@@ -292,7 +318,12 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
 
     /// Prepares the next segment, takes back what nobody needs, rewrites what is sparse: one job at a time.
     private func maintain() {
-        guard !isMaintaining, let file = stream?.log as? FileLog, let job = file.beginMaintenance() else { return }
+        guard !isMaintaining, let file = stream?.log as? FileLog else { return }
+        guard let job = file.beginMaintenance() else {
+            // It may wait for a commit that nobody else asks for.
+            if file.wantsCommit { touch() }
+            return
+        }
         isMaintaining = true
         loop.runOnFileThread(job) { [self] result in
             guard stream != nil else { return }

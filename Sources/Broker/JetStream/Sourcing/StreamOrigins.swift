@@ -260,6 +260,9 @@ final class StreamOrigins {
         record.encoded().withUnsafeBytes { journal.append(recordID, $0, replaces: true) }
     }
 
+    /// As it would be in the journal after a restart; nil where nothing has been followed.
+    var snapshotRecord: [UInt8]? { record.logSequence > 0 ? record.encoded() : nil }
+
     /// What stands for all records before, when the journal is rewritten; nil for another number than the record's.
     func snapshot(_ id: ConsumerID) -> [UInt8]? {
         id == recordID && record.logSequence > 0 ? record.encoded() : nil

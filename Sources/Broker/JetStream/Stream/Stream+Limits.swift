@@ -58,7 +58,14 @@ extension Stream {
     private func enforceSubjectLimit(_ id: SubjectID) {
         while true {
             let summary = log.subjects.summary(id)
-            guard summary.count > UInt64(config.maxMessagesPerSubject), discard(summary.first) else { return }
+            guard summary.count > UInt64(config.maxMessagesPerSubject) else { return }
+            if keyedConsumers.isEmpty {
+                guard discard(summary.first) else { return }
+            } else {
+                guard let oldest = unpinned(id, summary, beyond: UInt64(config.maxMessagesPerSubject)), discard(oldest) else {
+                    return
+                }
+            }
         }
     }
 
@@ -67,10 +74,11 @@ extension Stream {
         guard config.maxMessages > 0 || config.maxBytes > 0 else { return }
         while true {
             let state = log.state
+            let exempt = keyedConsumers.isEmpty ? (messages: 0, bytes: 0) : pinned
             let isOver =
-                (config.maxMessages > 0 && state.messages > UInt64(config.maxMessages))
-                || (config.maxBytes > 0 && state.bytes > UInt64(config.maxBytes))
-            guard isOver && state.messages > 0, discard(state.firstSequence) else { return }
+                (config.maxMessages > 0 && state.messages > saturatingSum(UInt64(config.maxMessages), exempt.messages))
+                || (config.maxBytes > 0 && state.bytes > saturatingSum(UInt64(config.maxBytes), exempt.bytes))
+            guard isOver && state.messages > 0, let oldest = firstUnpinned(state), discard(oldest) else { return }
         }
     }
 

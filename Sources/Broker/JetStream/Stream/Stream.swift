@@ -96,14 +96,19 @@ final class Stream: ConsumerStream {
     private(set) var consumers: [String: Consumer] = [:]
     /// The same ones, to walk over.
     private(set) var consumerList: [Consumer] = []
+    /// Those with ordering keys: what they have parked may be exempt from the limits.
+    var keyedConsumers: [Consumer] = []
+    /// Messages before it were found to be exempt.
+    var pinScan: UInt64 = 0
+    private(set) lazy var keyIndexes = KeyIndexes(log)
+    /// Those that clients see: without the ones by which other streams follow this one.
+    private(set) var listedConsumers = 0
     /// Those whose redeliveries wait for a commit of the journal.
     var journalAwaiting: [Consumer] = []
     /// Those that something has happened to in this turn.
     private var touchedConsumers: [Consumer] = []
     /// When the first of them all has something to do; may be too early, after something else has come first.
     private var consumerDeadlineNs = UInt64.max
-    /// Those that clients see: without the ones by which other streams follow this one.
-    private(set) var listedConsumers = 0
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
     /// Lets every message through.
@@ -141,8 +146,9 @@ final class Stream: ConsumerStream {
         consumers[consumer.name] = consumer
         let place = consumerList.firstIndex { consumer.name < $0.name } ?? consumerList.count
         consumerList.insert(consumer, at: place)
-        if consumer.isTouched { consumerTouched(consumer) }
+        if consumer.keyed != nil { keyedConsumers.append(consumer) }
         if !consumer.config.direct { listedConsumers += 1 }
+        if consumer.isTouched { consumerTouched(consumer) }
         onConsumerAdded?(consumer)
     }
 
@@ -150,6 +156,8 @@ final class Stream: ConsumerStream {
         guard consumers[consumer.name] === consumer else { return }
         consumers[consumer.name] = nil
         consumerList.removeAll { $0 === consumer }
+        keyedConsumers.removeAll { $0 === consumer }
+        keyIndexes.dropUnused()
         if !consumer.config.direct { listedConsumers -= 1 }
         if config.retention == .interest { isSweepDue = true }
         onConsumerRemoved?(consumer)
@@ -163,7 +171,7 @@ final class Stream: ConsumerStream {
         if !neverExpiring.isEmpty { neverExpiring.remove(sequence) }
         if !markers.isEmpty { markers.remove(sequence) }
         if !schedules.isEmpty { schedules[sequence] = nil }
-        for consumer in consumerList { consumer.messageRemoved(sequence, subject) }
+        for consumer in consumerList { consumer.messageRemoved(sequence, subject, bytes: bytes) }
     }
 
     // MARK: Turns
