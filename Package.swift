@@ -6,6 +6,14 @@ import PackageDescription
 let strict = Context.environment["CI"] == "1"
 let settings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
 
+// The simulator looks inside the broker, so that it is built apart, for testing: scripts/simulate.sh.
+let simulates = Context.environment["SIMULATE"] == "1"
+let simulator: [Target] = [
+    .executableTarget(
+        name: "simulate", dependencies: ["Broker", "Store", "StoreKit", "Wire"], path: "Tests/Simulate",
+        swiftSettings: settings)
+]
+
 let package = Package(
     name: "Bellhop",
     products: [
@@ -44,6 +52,6 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Store", "StoreKit", "CLinux"], swiftSettings: settings),
         .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
         .testTarget(name: "BenchTests", dependencies: ["bench"], swiftSettings: settings),
-    ],
+    ] + (simulates ? simulator : []),
     swiftLanguageModes: [.v6]
 )

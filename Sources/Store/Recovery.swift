@@ -21,6 +21,8 @@ struct Recovery {
     var damages: [(place: LogPosition, text: String)] = []
     /// Everything before it had been synced, as far as anything says so.
     var synced = LogPosition(ordinal: 0, offset: 0)
+    /// Ends of blocks behind which another should have come, as a later block says.
+    var tears: [LogPosition] = []
     /// Where an atomic batch begins whose end has not been seen.
     var batchStart: LogPosition?
     /// The last block before the end or the limit.
@@ -33,9 +35,10 @@ struct Recovery {
         self.limit = limit
     }
 
-    /// Where the log must be cut: at the first damage that a sync had not covered, or before an unfinished batch there.
+    /// Where the log must be cut: at the first damage that a sync had not covered, where a block is missing there, because the
+    /// power went while a commit was written to several segments, or before an unfinished batch there.
     var cut: LogPosition? {
-        let torn = damages.lazy.map(\.place).filter { $0 >= synced }.min()
+        let torn = (damages.map(\.place) + tears).filter { $0 >= synced }.min()
         guard let batchStart, batchStart >= synced, log.index.last == log.lastMessage else { return torn }
         return min(torn ?? batchStart, batchStart)
     }
@@ -118,6 +121,9 @@ struct Recovery {
             switch item {
             case .block(let header):
                 block = header
+                if header.lastMessage > log.lastMessage, let (owner, before) = lastBlock {
+                    tears.append(owner.place(before.end))
+                }
                 lastBlock = (segment, header)
                 take(header)
             case .record(let header, let record, let offset, let isGood):

@@ -95,17 +95,25 @@ extension Stream {
     // MARK: Rollups
 
     private func checkRollup(_ publish: inout Publish) throws(APIError) {
-        guard !publish.known.rollup.isEmpty else { return }
+        guard !publish.known.rollup.isEmpty else {
+            // A schedule's own.
+            if publish.rollup == .subject { try checkSubjectRollup(publish) }
+            return
+        }
         if !config.allowRollup || config.denyPurge { throw .streamRollupFailed("rollup not permitted") }
         switch publish.known.rollup.string.lowercased() {
         case "sub":
-            if let staging, staging.hasWritten(publish.subject) { throw .streamRollupFailed("batch rollup sub invalid") }
+            try checkSubjectRollup(publish)
             publish.rollup = .subject
         case "all":
             if let staging, staging.messages > 0 { throw .streamRollupFailed("batch rollup all invalid") }
             publish.rollup = .all
         case let other: throw .streamRollupFailed("rollup value invalid: \"\(other)\"")
         }
+    }
+
+    private func checkSubjectRollup(_ publish: Publish) throws(APIError) {
+        if let staging, staging.hasWritten(publish.subject) { throw .streamRollupFailed("batch rollup sub invalid") }
     }
 
     // MARK: Time to live

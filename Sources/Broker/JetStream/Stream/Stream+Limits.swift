@@ -29,8 +29,8 @@ extension Stream {
             let bytes = storedBytes(publish.subject.count, publish.headers.count, publish.body.count)
             let total = Int(clamping: state.bytes) + Int(clamping: staging?.bytes ?? 0) + bytes
             if total > Int(config.maxBytes) {
-                // Replacing a message of the subject by a smaller one is no growth.
-                guard let oldestOfSubject, let oldBytes = bytesOf(oldestOfSubject), oldBytes > bytes else {
+                // Replacing a message of the subject by one that is no larger is no growth.
+                guard let oldestOfSubject, let oldBytes = bytesOf(oldestOfSubject), oldBytes >= bytes else {
                     throw .streamStoreFailed("maximum bytes exceeded")
                 }
             }
@@ -42,35 +42,42 @@ extension Stream {
         return storedBytes(message.subject.count, message.headers.count, message.payload.count)
     }
 
-    /// After a message has been stored: removes what it rolls up and what the limits no longer allow.
-    func makeRoom(_ publish: Publish) {
+    /// After a message has been stored: removes what the limits no longer allow, then what it rolls up. In this order, which
+    /// is nats-server's: a message that is rolled up still takes its place in the limits.
+    ///
+    /// - Parameter later: messages of the same batch that are in the log, and come behind this one.
+    func makeRoom(_ publish: Publish, before later: BatchStaging? = nil) {
         guard publish.isStored else { return }
+        if rules.contains(.limits) {
+            if config.maxMessagesPerSubject > 0, let id = log.subjects.id(of: publish.subject) {
+                enforceSubjectLimit(id, leaving: later?.count(publish.subject) ?? 0)
+            }
+            enforceTotals(before: later)
+        }
         switch publish.rollup {
         case .none: break
         case .subject: removeSubject(publish.subject, below: publish.storedSequence)
         case .all: removeAll(below: publish.storedSequence)
         }
-        guard rules.contains(.limits) else { return }
-        if config.maxMessagesPerSubject > 0, let id = log.subjects.id(of: publish.subject) { enforceSubjectLimit(id) }
-        enforceTotals()
     }
 
-    private func enforceSubjectLimit(_ id: SubjectID) {
+    private func enforceSubjectLimit(_ id: SubjectID, leaving later: UInt64 = 0) {
         while true {
             let summary = log.subjects.summary(id)
-            guard summary.count > UInt64(config.maxMessagesPerSubject), discard(summary.first) else { return }
+            guard summary.count > UInt64(config.maxMessagesPerSubject) + later, discard(summary.first) else { return }
         }
     }
 
     /// max_msgs and max_bytes, oldest first.
-    private func enforceTotals() {
+    private func enforceTotals(before later: BatchStaging? = nil) {
         guard config.maxMessages > 0 || config.maxBytes > 0 else { return }
+        let laterMessages = later?.messages ?? 0, laterBytes = later?.bytes ?? 0
         while true {
             let state = log.state
             let isOver =
-                (config.maxMessages > 0 && state.messages > UInt64(config.maxMessages))
-                || (config.maxBytes > 0 && state.bytes > UInt64(config.maxBytes))
-            guard isOver && state.messages > 0, discard(state.firstSequence) else { return }
+                (config.maxMessages > 0 && state.messages > UInt64(config.maxMessages) + laterMessages)
+                || (config.maxBytes > 0 && state.bytes > UInt64(config.maxBytes) + laterBytes)
+            guard isOver && state.messages > laterMessages, discard(state.firstSequence) else { return }
         }
     }
 
