@@ -117,7 +117,8 @@ struct ConsumerModel {
     mutating func deliverNew(_ sequence: UInt64, nowNs: UInt64) {
         delivered.consumer += 1
         delivered.stream = max(delivered.stream, sequence)
-        if starts.isEmpty {
+        if starts.isEmpty || sequence > startsEnd {
+            starts = []
             next = sequence + 1
         } else {
             starts.removeAll { $0 <= sequence }

@@ -221,6 +221,7 @@ extension Simulation {
             world.registry[name]?.receive(next: $0)
         }
         try world.quiesce()
+        try follow()
         // Some clients go away without waiting for an answer.
         if random.once(in: 12) { world.unsubscribe(request.reply) }
     }
@@ -260,7 +261,6 @@ extension Simulation {
             reply = "ok.\(lastReply)"
             confirmations.insert(reply)
         }
-        consumer.activeNs = nowNs
         consumers[consumer.name] = consumer
         for sequence in finished { done(sequence) }
         note("answer \(sent.reply) \(body) reply \(reply)")

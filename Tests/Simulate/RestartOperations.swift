@@ -137,6 +137,8 @@ extension Simulation {
         }
         // Due to go: they may be gone, and are looked at with all others.
         let hasGoneOn = end < log.state.lastSequence
+        // Consumers may have been done with anything.
+        if model.config.retention != .limits { model.messages.removeAll { $0.sequence <= end && !there.contains($0.sequence) } }
         let isDue: (ModelMessage) -> Bool = { hasGoneOn || (before.dueNs($0) ?? .max) <= nowNs }
         for message in model.messages where message.sequence <= end && !there.contains(message.sequence) && !isDue(message) {
             throw Disagreement("message \(message.sequence) is lost: \(there.sorted()) of \(log.state)")

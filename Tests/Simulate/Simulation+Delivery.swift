@@ -33,8 +33,10 @@ extension Simulation {
             throw Disagreement("delivered for nobody: \(sent)")
         }
         let sequence = reference.sequence, place = "\(consumer.name), message \(sequence)"
+        takeExhausted(consumer.name, at: sent.timeNs)
+        consumer = consumers[consumer.name] ?? consumer
         guard let message = model[sequence] else { throw Disagreement("\(place): delivered and not there: \(sent)") }
-        if consumer.isPaused { throw Disagreement("\(place): delivered while paused") }
+        if let ends = consumer.pauseEndsNs, ends > sent.timeNs { throw Disagreement("\(place): delivered while paused") }
         try expect("\(place): consumer sequence", reference.delivery, consumer.delivered.consumer + 1)
         try expect("\(place): time", reference.timeNs, message.timeNs)
         let ahead = consumer.ahead(model)
@@ -55,7 +57,6 @@ extension Simulation {
         }
         try checkContent(sent, message, consumer, place)
         if consumer.config.isPull { try serve(&consumer, sent, place) }
-        consumer.activeNs = sent.timeNs
         consumers[consumer.name] = consumer
         if consumer.tracks { held.append(sent) } else { done(sequence) }
         if held.count > 40 { held.remove(at: random.below(40)) }
@@ -169,7 +170,7 @@ extension Simulation {
                 try forgetIdle(name)
                 continue
             }
-            takeExhausted(name, actual)
+            takeExhausted(name, at: world.now.monotonicNs)
             let nowNs = world.now.monotonicNs
             if let ends = consumers[name]?.pauseEndsNs, ends <= nowNs { consumers[name]?.pauseEndsNs = nil }
             try checkProgress(name, actual)
@@ -181,10 +182,10 @@ extension Simulation {
     }
 
     /// What has used up its deliveries is no longer waited for, once its time has come.
-    private func takeExhausted(_ name: String, _ actual: Consumer) {
-        guard let consumer = consumers[name], consumer.config.maxDeliver > 0 else { return }
+    private func takeExhausted(_ name: String, at nowNs: UInt64) {
+        guard let consumer = consumers[name], consumer.config.maxDeliver > 0, let actual = world.registry[name] else { return }
         for (sequence, entry) in consumer.pending
-        where entry.deliveries >= consumer.config.maxDeliver && entry.isDue(at: world.now.monotonicNs)
+        where entry.deliveries >= consumer.config.maxDeliver && entry.isDue(at: nowNs)
             && actual.state.exhausted[sequence] != nil
         {
             consumers[name]?.exhaust(sequence)
@@ -236,7 +237,10 @@ extension Simulation {
         let info = actual.info()
         try expect("\(name): delivered.consumer_seq", info.delivered.consumer, consumer.delivered.consumer)
         try expect("\(name): delivered.stream_seq", info.delivered.stream, consumer.delivered.stream)
-        try expect("\(name): num_pending", info.pending, UInt64(consumer.ahead(model).count))
+        let ahead = consumer.ahead(model).map(\.sequence)
+        if info.pending != UInt64(ahead.count) {
+            throw Disagreement("\(name): num_pending \(info.pending), the model says \(ahead): \(consumer)")
+        }
         try expect("\(name): num_ack_pending", info.ackPending, consumer.pending.count)
         try expect("\(name): ack_floor.stream_seq", info.ackFloor.stream, consumer.floor.stream)
         try expect("\(name): ack_floor.consumer_seq", info.ackFloor.consumer, consumer.floor.consumer)
