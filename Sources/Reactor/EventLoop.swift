@@ -83,7 +83,11 @@ public final class EventLoop {
         outboxes = Array(repeating: Outbox(), count: group.count)
         readBuffer = .allocate(
             capacity: EventLoop.carryCopiedBytesMax + EventLoop.receiveBytes + Channel.slackBytes)
-        watch(fd: mailbox.eventFD) { mailbox.clearEvent() }
+        // Edge-triggered: each post that finds the loop asleep wakes it, and nobody has to read the counter back.
+        var event = epoll_event()
+        event.events = EPOLLIN.rawValue | EPOLLET.rawValue
+        event.data.u64 = UInt64(UInt32(bitPattern: mailbox.eventFD)) << 1 | 1
+        if epoll_ctl(epollFD, EPOLL_CTL_ADD, mailbox.eventFD, &event) != 0 { throw SystemError("epoll_ctl") }
     }
 
     deinit {

@@ -101,9 +101,4 @@ public final class Mailbox: Sendable {
         }
         return (OutputBufferRef(bitPattern: taken.firstBlock), taken.tasks)
     }
-
-    func clearEvent() {
-        var value: UInt64 = 0
-        _ = read(eventFD, &value, 8)
-    }
 }

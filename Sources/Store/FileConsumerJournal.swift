@@ -109,13 +109,13 @@ public final class FileConsumerJournal: ConsumerJournal {
         guard failure == nil, underWay == nil, !isBlocked else { return nil }
         if pending.isEmpty {
             guard syncs, writer.active.syncedEnd < writer.active.end else { return nil }
-            return job(isRewrite: false) { writer throws(DiskError) in try writer.sync() }
+            return job(syncs: true, bytes: 0) { writer throws(DiskError) in try writer.sync() }
         }
         if isRewriteDue { return rewrite() }
         swap(&pending, &idle)
         nonisolated(unsafe) let buffer = idle
         let nextID = nextID
-        return job(isRewrite: false) { writer throws(DiskError) in
+        return job(syncs: syncs, bytes: buffer.count) { writer throws(DiskError) in
             try writer.append(buffer, nextID: nextID, syncs: syncs)
         }
     }
@@ -167,12 +167,13 @@ public final class FileConsumerJournal: ConsumerJournal {
     }
 
     private func job(
-        isRewrite: Bool, _ work: @escaping @Sendable (inout JournalWriter) throws(DiskError) -> Void
+        isRewrite: Bool = false, syncs: Bool = true, bytes: Int = .max,
+        _ work: @escaping @Sendable (inout JournalWriter) throws(DiskError) -> Void
     ) -> CommitJob {
         let commit = Commit(isRewrite: isRewrite)
         underWay = commit
         let writer = writer
-        return CommitJob {
+        return CommitJob(syncs: syncs, bytes: bytes) {
             var copy = writer
             do throws(DiskError) {
                 try work(&copy)

@@ -28,7 +28,10 @@ extension FileLog {
     }
 
     private var isErasureDue: Bool {
-        guard let next = erasures.first, next.ticket <= finishedCommit else { return false }
+        // Those before it are being written by the commit under way.
+        let begun = committing.erased
+        guard begun < erasures.count, erasures[begun].ticket <= finishedCommit else { return false }
+        let next = erasures[begun]
         return segment(next.owner).map { !maintenance.isRewriting($0) } ?? true
     }
 
@@ -58,9 +61,17 @@ extension FileLog {
                 if !touched.contains(where: { $0 === block.segment }) { touched.append(block.segment) }
             }
             commit.erased = try addErasures(&steps, &touched)
-            commit.newSegments = segments.filter { segment in segment.isNew && touched.contains { $0 === segment } }
-            let files = try touched.map { segment throws(DiskError) in try open(segment) }
-            let names = commit.newSegments.map { (from: $0.path, to: $0.durablePath) }
+            var files: [any DiskFile] = []
+            var names: [(from: String, to: String)] = []
+            if syncs {
+                for segment in touched {
+                    files.append(try open(segment))
+                    if segment.isNew { commit.newSegments.append(segment) }
+                }
+                // In the log's order, so that a crash in between leaves no hole in it.
+                commit.newSegments.sort { $0.ordinal < $1.ordinal }
+                names = commit.newSegments.map { (from: $0.path, to: $0.durablePath) }
+            }
             commit.syncs = syncs
             commit.lastSequence = index.last
             commit.floor = writtenFloor
@@ -71,7 +82,7 @@ extension FileLog {
             openBlocks = []
             startedCommit += 1
             if let active, active.end * 2 > active.capacity && spare == nil { maintenance.isSpareDue = true }
-            return FileLog.job(steps, syncs ? files : [], syncs ? names : [], disk, directory)
+            return FileLog.job(steps, files, names, disk, directory)
         } catch {
             failure = .failed(error)
             return nil
@@ -82,7 +93,9 @@ extension FileLog {
         _ steps: [WriteStep], _ files: [any DiskFile], _ names: [(from: String, to: String)], _ disk: any Disk,
         _ directory: String
     ) -> CommitJob {
-        CommitJob {
+        // A new name is more than a sync of a small write.
+        let bytes = names.isEmpty ? steps.reduce(0) { $0 + $1.count } : Int.max
+        return CommitJob(syncs: !files.isEmpty, bytes: bytes) {
             do throws(DiskError) {
                 for step in steps { try step.file.writeAll(step.buffer.base, step.count, at: step.offset) }
                 for file in files { try file.sync() }
@@ -133,8 +146,10 @@ extension FileLog {
             unsynced.removeAll()
             for segment in committing.newSegments { segment.settle() }
         }
-        if committing.erased > 0 {
-            erasures.removeFirst(committing.erased)
+        let erased = committing.erased
+        committing.erased = 0
+        if erased > 0 {
+            erasures.removeFirst(erased)
             maintenance.hasDead = true
             // They may hold what has been overwritten.
             windows.removeAll()
@@ -143,7 +158,7 @@ extension FileLog {
         committing.newSegments.removeAll()
         if let last = writingBlocks.last {
             if let recent = recentBlock, recent.buffer.capacity <= options.bufferKeptMax { spareBuffer = recent.buffer }
-            recentBlock = committing.erased > 0 ? nil : last
+            recentBlock = erased > 0 ? nil : last
         }
         writingBlocks.removeAll()
         closeUnusedFiles()

@@ -249,6 +249,7 @@ public final class FileLog: MessageLog {
 
     public func contains(_ sequence: UInt64) -> Bool { index.live(sequence) != nil }
     public func subject(of sequence: UInt64) -> SubjectID? { index.live(sequence)?.entry.subject }
+    public func size(of sequence: UInt64) -> Int? { index.size(of: sequence) }
     public func next(atOrAfter sequence: UInt64, _ filter: SubjectFilter, upTo limit: UInt64) -> UInt64? {
         index.next(atOrAfter: sequence, filter, upTo: limit)
     }

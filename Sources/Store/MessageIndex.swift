@@ -181,6 +181,12 @@ final class MessageIndex {
         return (run.entries[slot], run.owner)
     }
 
+    /// The size of a message that is there.
+    func size(of sequence: UInt64) -> Int? {
+        guard let (run, slot) = find(sequence), run.entries[slot].isLive else { return nil }
+        return sizeOf(run.entries[slot], run)
+    }
+
     /// The place of the first run that does not end below a sequence; `runs.count` if there is none.
     @inline(__always)
     func runPlace(_ sequence: UInt64) -> Int {

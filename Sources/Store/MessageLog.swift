@@ -124,6 +124,8 @@ public protocol MessageLog: AnyObject {
     func contains(_ sequence: UInt64) -> Bool
     /// The subject of a message that is there.
     func subject(of sequence: UInt64) -> SubjectID?
+    /// The size of a message that is there, as `LogState.bytes` counts it.
+    func size(of sequence: UInt64) -> Int?
     /// The first message from `sequence` on that a filter lets through, not beyond `limit`.
     func next(atOrAfter sequence: UInt64, _ filter: SubjectFilter, upTo limit: UInt64) -> UInt64?
     /// The last message up to `limit` that a filter lets through.
@@ -149,9 +151,17 @@ public struct CommitJob: Sendable {
     let body: @Sendable () -> CommitResult
     /// False: it only copies into the page cache, and is quicker done than handed over.
     public let waitsForDisk: Bool
+    /// It syncs: that takes as long as the device does.
+    public let syncs: Bool
+    /// What it writes; unknown is much.
+    public let bytes: Int
 
-    public init(waitsForDisk: Bool = true, _ body: @escaping @Sendable () -> CommitResult) {
+    public init(
+        waitsForDisk: Bool = true, syncs: Bool = true, bytes: Int = .max, _ body: @escaping @Sendable () -> CommitResult
+    ) {
         self.waitsForDisk = waitsForDisk
+        self.syncs = syncs
+        self.bytes = bytes
         self.body = body
     }
 

@@ -245,7 +245,7 @@ final class TemporaryDirectory {
         #expect(outcome("foo").output == "brokerd: unrecognized command: \"foo\"\n")
         #expect(outcome("--help").output.contains("Usage: brokerd [options]"))
         for refused in [
-            ["-js"], ["--tls"], ["--tlscert", "x"], ["--routes", "x"], ["-ms", "1"], ["--nope"], ["-p"], ["-p", "x"],
+            ["--tls"], ["--tlscert", "x"], ["--routes", "x"], ["-ms", "1"], ["--nope"], ["-p"], ["-p", "x"],
             ["-p", "70000"],
         ] {
             guard case .exit(1, let output, true) = BrokerCommandLine.run(arguments: ["brokerd"] + refused, environment: [:])

@@ -196,7 +196,8 @@ class Load:
                     for consumer in stream.consumers:
                         info = self.out.request(f"CONSUMER.INFO.{stream.name}.{consumer.name}")
                         if info["num_pending"] or info["num_ack_pending"]:
-                            left.append((consumer.name, info["num_pending"], info["num_ack_pending"]))
+                            left.append((consumer.name, info["num_pending"], info["num_ack_pending"], info["num_waiting"],
+                                         info["delivered"], info["ack_floor"], f"{consumer.asked} asked for"))
                 if not left:
                     return
                 if time.monotonic() > deadline:

@@ -138,7 +138,8 @@ class StreamModel:
         # A delivery that a later answered ack has made durable counts; the latest one may be forgotten.
         least = max(consumer.sure.get(seq, 0) + 1, consumer.counts.get(seq, 0))
         if count < least:
-            self.fault(f"{seq} was delivered with count {count}; at least {least} was due", consumer)
+            self.fault(f"{seq} was delivered with count {count}; at least {least} was due ({consumer.sure.get(seq, 0)} is "
+                       f"durable, {consumer.counts.get(seq, 0)} was seen)", consumer)
         if count == 1:
             if seq <= consumer.highest_new:
                 self.fault(f"{seq} was delivered for the first time after {consumer.highest_new}", consumer)

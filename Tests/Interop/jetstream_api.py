@@ -47,11 +47,20 @@ def masked(value):
     for name, member in value.items():
         if name in TIMES and member != ZERO_TIME or name in MASKED:
             result[name] = "*"
+        elif name == "mirror" and "lag" in member:
+            result[name] = origin(member)
+        elif name == "sources" and any("lag" in source for source in member):
+            result[name] = [origin(source) for source in member]
         elif name == "api" and "total" in member:
             result[name] = {"level": member["level"]}
         else:
             result[name] = masked(member)
     return result
+
+
+def origin(info):
+    """Where a stream copies from. nats-server asks it after a second, and shows only then what became of that."""
+    return {name: value for name, value in masked(info).items() if name not in ("error", "filter_subject", "subject_transforms")}
 
 
 def shown(reply):

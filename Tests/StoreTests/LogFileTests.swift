@@ -82,6 +82,21 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
     #expect(log.state.lost.isEmpty)
 }
 
+/// Whoever asks what to wait for while an erasure is being written is told of a commit that comes.
+@Test func logErasuresUnderWayAskForNoOtherCommit() throws {
+    let directory = try TemporaryDirectory()
+    let log = try open(directory)
+    for _ in 1...2 { try log.publish("s") }
+    try log.commitAll()
+    #expect(try log.remove(1, erases: true))
+    let removal = try #require(log.beginCommit(syncs: true))
+    #expect(log.finishCommit(removal.run()) == nil)
+    let erasure = try #require(log.beginCommit(syncs: true))
+    let ticket = log.commitTicket
+    #expect(log.finishCommit(erasure.run()) == nil)
+    #expect(log.finishedCommit == ticket && log.commitTicket == ticket)
+}
+
 @Test func logErasesPayloads() throws {
     let directory = try TemporaryDirectory()
     let secret = Array("a secret that must not be found".utf8)

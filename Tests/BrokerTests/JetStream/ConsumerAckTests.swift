@@ -47,6 +47,25 @@ import Wire
         #expect(consumer.info().ackFloor.stream == 3 && consumer.info().ackPending == 1)
     }
 
+    /// Two deliveries of one message that a crash could forget would bring its count back by two.
+    @Test func aRedeliveryWaitsUntilTheOneBeforeIsDurable() throws {
+        let (world, consumer) = try world()
+        world.pull(consumer, "1")
+        let first = world.taken()
+        world.lists.commitTicket = 1
+        world.ack(consumer, first[0], "-NAK")
+        world.pull(consumer, "2")
+        // Nothing new goes before it either.
+        #expect(world.taken().isEmpty)
+        world.pull(consumer, #"{"no_wait":true}"#, reply: "other")
+        #expect(world.taken().isEmpty)
+        world.lists.finishedCommit = 1
+        consumer.journalCommitted()
+        world.endTurn()
+        let sent = world.taken()
+        #expect(sent.map(\.sequence) == [1, 2, 3] && sent[0].reference?.deliveries == 2)
+    }
+
     @Test func aReplyComesAfterTheCommit() throws {
         let (world, consumer) = try world()
         world.pull(consumer, "2")

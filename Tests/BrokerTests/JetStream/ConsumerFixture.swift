@@ -37,8 +37,9 @@ struct Sent: Equatable, CustomStringConvertible {
 
 /// Consumer records in memory, with the two steps of a real journal: appended, then durable.
 final class ListJournal: ConsumerJournal {
-    private(set) var commitTicket: UInt64 = 1
-    private(set) var finishedCommit: UInt64 = 0
+    /// Those that wait for a commit to be finished wait as long as a test holds the two apart.
+    var commitTicket: UInt64 = 0
+    var finishedCommit: UInt64 = 0
     var snapshot: ((ConsumerID) -> [UInt8]?)?
     private var lastID: ConsumerID = 0
     private(set) var live: [ConsumerID: [[UInt8]]] = [:]
@@ -102,6 +103,7 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     private(set) lazy var registry = ConsumerRegistry(stream: self)
     private(set) lazy var api = ConsumerAPI(stream: self, registry: registry, limits: JetStreamLimits())
     private let directory: TemporaryLog
+    private(set) lazy var keyIndexes = KeyIndexes(log)
 
     init(
         _ change: (inout StreamConfig) -> Void = { _ in }, seed: UInt64 = 1, directory: TemporaryLog? = nil,
@@ -116,8 +118,8 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
         log = try FileLog.open(directory: self.directory.path, disk: SystemDisk())
         lists = journal
         visibleSequence = log.durableSequence
-        log.onRemoved = { [unowned self] sequence, subject, _ in
-            for consumer in registry.all { consumer.messageRemoved(sequence, subject) }
+        log.onRemoved = { [unowned self] sequence, subject, bytes in
+            for consumer in registry.all { consumer.messageRemoved(sequence, subject, bytes: bytes) }
         }
         _ = registry
     }
@@ -177,6 +179,7 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
         guard config.retention != .limits, !registry.all.contains(where: { $0.isWaiting(for: sequence) }) else { return }
         _ = try? log.remove(sequence, erases: false)
     }
+    func isJournalSettled(_ ticket: UInt64) -> Bool { ticket <= journal?.finishedCommit ?? .max }
     func afterJournalCommit(_ action: @escaping () -> Void) { lists.isChanged ? waiting.append(action) : action() }
     func consumerExpired(_ consumer: Consumer) {
         expired.append(consumer.name)
@@ -184,6 +187,7 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     }
     func consumerAdded(_ consumer: Consumer) {}
     func consumerRemoved(_ consumer: Consumer) {}
+    func consumerTouched(_ consumer: Consumer) {}
 
     /// Stores messages and makes them durable and visible. - Returns: the last sequence.
     @discardableResult

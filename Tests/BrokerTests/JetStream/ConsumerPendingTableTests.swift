@@ -47,7 +47,7 @@ import Testing
                     let entry = model[key]
                     #expect(entry.map { $0.deadlineNs ?? ($0.sinceNs + ackWait) <= now ? 1 : 0 } != nil)
                     #expect((entry?.deadlineNs ?? ((entry?.sinceNs ?? .max) + ackWait)) <= now)
-                    table.awaitRedelivery(slot)
+                    table.awaitRedelivery(slot, after: 0)
                     model[key]?.deadlineNs = nil
                     model[key]?.waitsForAck = false
                     redeliveries.append(key)

@@ -15,6 +15,7 @@ import Wire
         var config = StreamConfig()
         var host: any StreamHost { self }
         let log: any MessageLog
+        private(set) lazy var keyIndexes = KeyIndexes(log)
         let journal: (any ConsumerJournal)?
         var visibleSequence: UInt64
         let acks: UnsafeMutablePointer<UInt8> = .allocate(capacity: 64 << 20)
@@ -44,10 +45,12 @@ import Wire
         func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}
         func unwatch(_ target: DeliveryTarget) {}
         func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64) {}
+        func isJournalSettled(_ ticket: UInt64) -> Bool { true }
         func afterJournalCommit(_ action: @escaping () -> Void) { action() }
         func consumerExpired(_ consumer: Consumer) {}
         func consumerAdded(_ consumer: Consumer) {}
         func consumerRemoved(_ consumer: Consumer) {}
+        func consumerTouched(_ consumer: Consumer) {}
     }
 
     private func nowNs() -> UInt64 {

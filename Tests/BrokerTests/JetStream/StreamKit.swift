@@ -30,6 +30,7 @@ final class StreamKit: StreamHost, CommitRunner {
     private var randomState: UInt64 = 0x9E37_79B9_7F4A_7C15
     private let directory: String
     let settings: StreamSettings
+    private let disk: any Disk
     private(set) var log: FileLog
     private(set) var stream: Stream!
     private var replies = 0
@@ -37,13 +38,15 @@ final class StreamKit: StreamHost, CommitRunner {
     private(set) lazy var registry = ConsumerRegistry(stream: stream)
 
     init(
-        settings: StreamSettings = StreamSettings(), _ configure: (inout StreamConfig) -> Void = { _ in }
+        settings: StreamSettings = StreamSettings(), disk: any Disk = SystemDisk(),
+        _ configure: (inout StreamConfig) -> Void = { _ in }
     ) throws {
         var template = Array("/tmp/bellhop-stream-XXXXXX".utf8CString)
         let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } }
         directory = String(cString: try #require(made))
         self.settings = settings
-        log = try FileLog.open(directory: directory + "/log", disk: SystemDisk())
+        self.disk = disk
+        log = try FileLog.open(directory: directory + "/log", disk: disk)
         journal = nil
         var config = StreamConfig()
         config.name = "S"
@@ -73,7 +76,7 @@ final class StreamKit: StreamHost, CommitRunner {
         let config = stream.config
         jobs = []
         stream = nil
-        log = try FileLog.open(directory: directory + "/log", disk: SystemDisk())
+        log = try FileLog.open(directory: directory + "/log", disk: disk)
         now.wallNs += Int64(seconds * 1e9)
         now.monotonicNs += UInt64(seconds * 1e9)
         start(config)
@@ -208,8 +211,15 @@ final class StreamKit: StreamHost, CommitRunner {
         output.append(StreamOutput(subject: subject.string, headers: headers.string, payload: payload.string))
     }
     func target(_ subject: [UInt8], queue: [UInt8]) -> DeliveryTarget { DeliveryTarget(subject: subject, queue: queue) }
-    func deliver(_ delivery: Delivery, to target: DeliveryTarget) -> Bool { false }
-    func hasInterest(_ target: DeliveryTarget) -> Bool { false }
+    func deliver(_ delivery: Delivery, to target: DeliveryTarget) -> Bool {
+        guard hasInterest(target) else { return false }
+        output.append(
+            StreamOutput(
+                subject: String(decoding: target.subject, as: UTF8.self), headers: delivery.headers.string,
+                payload: delivery.payload.string))
+        return true
+    }
+    func hasInterest(_ target: DeliveryTarget) -> Bool { interests.contains(String(decoding: target.subject, as: UTF8.self)) }
     func hasInterest(_ subject: ByteView) -> Bool { interests.contains(subject.string) }
     func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}
     func unwatch(_ target: DeliveryTarget) {}

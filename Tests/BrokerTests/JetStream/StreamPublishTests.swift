@@ -171,6 +171,13 @@ import Wire
         #expect(kit.publish("s.a", "", ["Nats-Rollup": "Zub"]).contains(#"rollup value invalid: \"zub\""#))
     }
 
+    @Test func aRollupWithWildcardsTakesAllThatMatch() throws {
+        let kit = try StreamKit { $0.allowRollup = true }
+        for subject in ["s.a.1", "s.b", "s.a.2"] { kit.publish(subject, "old") }
+        kit.publish("s.a.*", "", ["Nats-Rollup": "sub"])
+        #expect(kit.stored == ["2 s.b  old", "4 s.a.* Nats-Rollup: sub| "])
+    }
+
     @Test func stripsWhatIsTheServers() throws {
         let kit = try StreamKit()
         kit.publish("s.a", "x", ["Nats-Request-Info": "abc", "Q": "1"])
@@ -216,7 +223,7 @@ import Wire
 
     @Test func mirrorsAndSources() throws {
         let kit = try StreamKit()
-        func store(_ place: Stream.OriginPlace, _ headers: String = "", _ body: String = "x") throws -> UInt64 {
+        func store(_ place: Stream.OriginPlace, _ headers: String = "", _ body: String = "x") throws -> UInt64? {
             let bytes = Array((headers + body).utf8)
             return try Array("o.a".utf8).withUnsafeBytes { subject in
                 try bytes.withUnsafeBytes { bytes in

@@ -42,6 +42,11 @@ enum APIResponse {
         return json.take()
     }
 
+    /// Whether a reply says that a request was refused.
+    static func isFailure(_ response: [UInt8], _ kind: Kind) -> Bool {
+        response.starts(with: "{\"type\":\"\(kind.type)\",\"error\":".utf8)
+    }
+
     static func failure(_ kind: Kind, _ error: APIError) -> [UInt8] {
         write(kind) { json in
             json.name("error")

@@ -67,6 +67,13 @@ enum RequestBody {
         return body.isEmpty || marks == Array("{}".utf8)
     }
 
+    /// A request whose body is optional: what is neither object nor array counts as none.
+    static func decodeOptional<Request: JSONReadable>(
+        _ body: ByteView, as type: Request.Type = Request.self, isStrict: Bool = true
+    ) throws(APIError) -> Request {
+        isObjectOrArray(body) ? try decode(body, isStrict: isStrict) : Request()
+    }
+
     private static func read<Request: JSONReadable>(
         _ request: inout Request, _ document: ByteView, isStrict: Bool
     ) throws(APIError) {

@@ -15,6 +15,14 @@ struct StreamInfo: Sendable {
     /// When this was gathered.
     var timestampNs: Int64
 
+    /// As lists show it: with the metadata that is stored, and nothing of the moment.
+    var listed: StreamInfo {
+        var info = self
+        info.config.metadata[APIMetadata.serverVersionKey] = nil
+        info.config.metadata[APIMetadata.serverLevelKey] = nil
+        return info
+    }
+
     /// The members alone, for replies that put more around them.
     func writeMembers(to json: inout JSONWriter) {
         json.name("config")
@@ -117,6 +125,7 @@ struct StreamSourceInfo: Sendable {
             external.write(to: &json)
         }
         json.member("lag", lag)
+        json.optional("seq", sequence)
         json.member("active", activeNs)
         if let error {
             json.name("error")
@@ -124,7 +133,6 @@ struct StreamSourceInfo: Sendable {
         }
         json.optional("filter_subject", filterSubject)
         json.optional("subject_transforms", subjectTransforms) { $1.write(to: &$0) }
-        json.optional("seq", sequence)
         json.endObject()
     }
 }

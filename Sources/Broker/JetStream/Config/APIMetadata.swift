@@ -14,6 +14,7 @@ enum APIMetadata {
         var stored = metadata
         stored[serverVersionKey] = nil
         stored[serverLevelKey] = nil
+        for name in KeyedSettings.serverNames { stored[name] = nil }
         stored[requiredLevelKey] = String(level)
         return stored
     }
@@ -29,7 +30,7 @@ enum APIMetadata {
     /// What configurations are compared by.
     static func compared(_ metadata: [String: String]) -> [String: String] {
         var compared = metadata
-        for key in [serverVersionKey, serverLevelKey, requiredLevelKey] { compared[key] = nil }
+        for key in [serverVersionKey, serverLevelKey, requiredLevelKey] + KeyedSettings.serverNames { compared[key] = nil }
         return compared
     }
 

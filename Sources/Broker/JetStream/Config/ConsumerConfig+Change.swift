@@ -24,7 +24,7 @@ extension ConsumerConfig {
         let limited = others.filter { !$0.direct && !$0.sourcing }
         if let existing {
             if action == .create && !existing.isSame(as: config) { throw .consumerAlreadyExists }
-            if stream.retention == .workqueue && !config.isDisjoint(from: others) { throw .consumerWorkQueueNotUnique }
+            if stream.retention == .workqueue && !config.isDisjoint(from: limited) { throw .consumerWorkQueueNotUnique }
             try config.checkChanges(from: existing, hasInterest: hasInterest)
             if !existing.isDurable && existing.inactiveThresholdNs != 0 && config.inactiveThresholdNs == 0 {
                 config.inactiveThresholdNs = ConsumerConfig.inactiveThresholdOfEphemeralNs
@@ -74,6 +74,7 @@ extension ConsumerConfig {
     private func checkChanges(from old: ConsumerConfig, hasInterest: (String) -> Bool) throws(APIError) {
         if isSame(as: old) { return }
         func refuse(_ what: String) -> APIError { .consumerCreate("\(what) can not be updated") }
+        try checkKeyChange(from: old)
         if deliverPolicy != old.deliverPolicy { throw refuse("deliver policy") }
         if memoryStorage != old.memoryStorage { throw refuse("storage type") }
         if direct != old.direct { throw refuse("direct") }

@@ -37,6 +37,7 @@ extension ConsumerConfig {
             throw .consumerMetadataLength("\(JetStreamLimits.metadataBytesMax / 1024)KB")
         }
         try config.checkPriorities()
+        try config.checkKeyed()
         return config
     }
 

@@ -5,10 +5,10 @@ import Wire
 extension StreamSourceConfig {
     /// What tells this source apart from others of the same stream: name, domain, filters, and what they are turned into.
     /// Source headers of stored messages name the filters and destinations in the same form.
-    var indexName: String {
-        let origin = external.map { "\(name):\($0.apiPrefix)" } ?? name
-        return "\(origin) \(indexSource) \(indexDestination)"
-    }
+    var indexName: String { "\(originName) \(indexSource) \(indexDestination)" }
+
+    /// The origin's name, with where it is if that is elsewhere.
+    var originName: String { external.map { "\(name):\($0.apiPrefix)" } ?? name }
 
     var indexSource: String {
         if subjectTransforms.isEmpty { return filterSubject.isEmpty ? ">" : filterSubject }
@@ -45,7 +45,8 @@ extension StreamConfig {
                     mirrorDirect = origin.allowDirect
                 }
             }
-        } else if mirrorDirect {
+        } else if mirrorDirect && directory.stream(name)?.mirrorDirect != true {
+            // One that was a mirror may keep it.
             throw .streamInvalidConfig("stream has no mirror but does have mirror direct")
         }
         if !sources.isEmpty && allowMessageSchedules { throw .sourceWithMessageSchedules }

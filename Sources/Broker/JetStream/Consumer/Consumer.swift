@@ -39,7 +39,7 @@ final class Consumer {
     // MARK: Turn
 
     /// Something has happened that `turnEnded` has to look at.
-    var isTouched = true
+    private(set) var isTouched = true
     /// The budget of a turn ended before the messages did.
     var hasMore = false
     var isStopped = false
@@ -57,6 +57,8 @@ final class Consumer {
     var requests = WaitingRequests()
     var lastRequestNs: UInt64 = 0
     var pin = PinnedClient()
+    /// Delivers the messages of each key in order; nil in a consumer without a key.
+    var keyed: KeyedDelivery?
 
     // MARK: Push
 
@@ -97,14 +99,17 @@ final class Consumer {
         state.lastPerSubject = start.lastPerSubject
         nextSequence = start.sequence
         ackSubjects = AckSubjectWriter(stream: streamName, consumer: name)
-        begin()
+        begin(nil)
     }
 
     /// A consumer that a restart has found.
     ///
-    /// - Parameter id: its number in the journal that told of it.
+    /// - Parameters:
+    ///   - id: its number in the journal that told of it.
+    ///   - keyed: what the journal has kept of a keyed consumer.
     init(
-        recovered: consuming RecoveredConsumerState, config: ConsumerConfig, id: ConsumerID, stream: any ConsumerStream
+        recovered: consuming RecoveredConsumerState, config: ConsumerConfig, id: ConsumerID, stream: any ConsumerStream,
+        keyed: RecoveredKeyedState? = nil
     ) {
         name = recovered.name
         createdNs = recovered.createdNs
@@ -120,14 +125,15 @@ final class Consumer {
         let settings = settings
         state.setClocks(now: stream.host.now) { settings.ackWait(deliveries: $0) }
         agreeWithLog()
-        begin()
+        begin(keyed)
     }
 
     /// What both ways of coming into being share.
-    private func begin() {
+    private func begin(_ recovered: RecoveredKeyedState?) {
         let now = stream.host.now
         visibleSequence = stream.visibleSequence
         keepsInterest = stream.config.retention != .limits
+        if let settings = config.keyed { startKeyed(settings, recovered) }
         countPending()
         setInactiveThreshold()
         setPause(now)
@@ -158,8 +164,16 @@ final class Consumer {
             ? max(state.delivered.stream + 1, log.state.firstSequence) : state.lastPerSubject.first
     }
 
-    /// Whether the stream has to call `turnEnded` this turn; cheap, so that a thousand consumers may be asked.
-    var needsTurn: Bool { isTouched }
+    /// Has the stream call `turnEnded` at the end of this turn.
+    @inline(__always)
+    func touch() {
+        guard !isTouched else { return }
+        isTouched = true
+        stream.consumerTouched(self)
+    }
+
+    /// `turnEnded` begins: what happens from here on is for the next turn.
+    func untouch() { isTouched = false }
 }
 
 /// A message that the stream removed while it waited for an ack.

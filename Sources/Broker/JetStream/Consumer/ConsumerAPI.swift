@@ -79,7 +79,7 @@ final class ConsumerAPI {
     /// CONSUMER.NAMES.
     func names(_ body: ByteView, _ answer: Answer) {
         do throws(APIError) {
-            let request = try RequestBody.decode(body, as: ConsumerNamesRequest.self, isStrict: isStrict)
+            let request = try RequestBody.decodeOptional(body, as: ConsumerNamesRequest.self, isStrict: isStrict)
             let names = registry.names
             let page = Page(total: names.count, offset: request.offset, limit: Page.namesMax)
             answer(APIResponse.names(.consumerNames, page: page, Array(names[page.range])))
@@ -91,7 +91,7 @@ final class ConsumerAPI {
     /// CONSUMER.LIST.
     func list(_ body: ByteView, _ answer: Answer) {
         do throws(APIError) {
-            let request = try RequestBody.decode(body, as: ConsumerNamesRequest.self, isStrict: isStrict)
+            let request = try RequestBody.decodeOptional(body, as: ConsumerNamesRequest.self, isStrict: isStrict)
             let names = registry.names
             let page = Page(total: names.count, offset: request.offset, limit: Page.listMax)
             answer(APIResponse.consumerList(page: page, names[page.range].compactMap { registry[$0]?.info() }))

@@ -4,20 +4,23 @@ import Wire
 
 extension Consumer {
     /// A publish to one of the consumer's ack subjects.
-    func receive(ack message: Message) {
+    ///
+    /// - Parameter client: who sent it; 0 is the broker itself.
+    func receive(ack message: Message, from client: UInt64 = 0) {
         guard !isStopped, settings.tracksAcks, settings.ackPolicy != .flowControl else { return }
         guard let reference = ackSubjects.read(message.subject) else { return }
         let header = max(0, message.headerBytes)
         let body = ByteView(message.payload.base + header, message.payload.count - header)
-        isTouched = true
+        touch()
         suppressDeletion()
+        if let keyed { return keyed.receive(ack: message, reference, body, from: client) }
         let reply = message.reply
         var answers = reference.sequence > 0
         if body.isEmpty || body.equals("+ACK") || body.equals("+OK") {
             answers = ack(reference, samples: true)
         } else if body.hasPrefix("+NXT") {
             _ = ack(reference, samples: true)
-            pull(ByteView(body.base + 4, body.count - 4), reply: reply)
+            pull(ByteView(body.base + 4, body.count - 4), reply: reply, from: client)
             answers = false
         } else if body.hasPrefix("-NAK") {
             nak(reference, ByteView(body.base + 4, body.count - 4))
@@ -91,7 +94,7 @@ extension Consumer {
         record.add(.exhausted, entry.sequence, delivered: state.delivered.consumer)
         state.exhaust(slot)
         advise(.maxDeliver(sequence: entry.sequence, deliveries: UInt64(entry.deliveries)))
-        isTouched = true
+        touch()
     }
 
     private func nak(_ reference: AckReference, _ argument: ByteView) {
@@ -108,7 +111,7 @@ extension Consumer {
         }
         if settings.maxDeliver > 0 && state.pending[slot].deliveries >= settings.maxDeliver { return exhaust(slot) }
         guard state.pending[slot].place != .redelivery else { return }
-        state.pending.awaitRedelivery(slot)
+        state.pending.awaitRedelivery(slot, after: journalTicket)
         record.add(.delayed, reference.sequence, argument: 0, delivered: state.delivered.consumer)
     }
 
@@ -119,7 +122,7 @@ extension Consumer {
     }
 
     /// `{"delay": nanoseconds}` or a Go duration; nil is neither, and counts as a plain nak.
-    private func nakDelay(_ text: ByteView) -> UInt64? {
+    func nakDelay(_ text: ByteView) -> UInt64? {
         if text[0] == UInt8(ascii: "{") {
             guard let value = try? JSONValue.parse(text), let object = value.object else { return nil }
             guard let delay = object["delay"], !delay.isNull else { return 0 }

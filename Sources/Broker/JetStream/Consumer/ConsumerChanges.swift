@@ -20,6 +20,7 @@ extension Consumer {
         if old.filters != new.filters {
             filter = SubjectFilter(new.filters, stream.log.subjects)
             keepMatchingLastPerSubject()
+            keyed?.filterChanged()
             countPending()
             if stream.config.retention == .interest {
                 let last = stream.log.state.lastSequence
@@ -38,8 +39,9 @@ extension Consumer {
         }
         if old.ackWaitNs != new.ackWaitNs || old.backoffNs != new.backoffNs { restartAckWaits(now) }
         if new.priorityPolicy != .pinnedClient { pin = PinnedClient() }
+        if let settings = new.keyed { keyed?.update(settings) }
         writeWhole(now)
-        isTouched = true
+        touch()
         // A stream that takes over from another goes on behind what it has acked.
         if new.sourcing { resetState(to: state.ackFloor.stream &+ 1) }
     }
@@ -64,7 +66,7 @@ extension Consumer {
             if settings.maxDeliver > 0 && state.pending[slot].deliveries >= settings.maxDeliver {
                 exhaust(slot)
             } else if state.pending[slot].place != .redelivery {
-                state.pending.awaitRedelivery(slot)
+                state.pending.awaitRedelivery(slot, after: journalTicket)
             }
             slot = following
         }
@@ -101,7 +103,7 @@ extension Consumer {
         setPause(now)
         advise(.paused(untilNs: untilNs, nowNs: now.wallNs))
         writeWhole(now)
-        isTouched = true
+        touch()
     }
 
     /// CONSUMER.RESET: everything from a sequence on is delivered anew, as if the consumer had just been made.
@@ -111,7 +113,8 @@ extension Consumer {
     func reset(to requested: UInt64) throws(APIError) -> UInt64 {
         var sequence = requested
         if requested == 0 {
-            sequence = state.ackFloor.stream &+ 1
+            if let keyed, keyed.parkedKeys > 0 { throw .consumerInvalidReset("keys are parked") }
+            sequence = (keyed?.floor ?? state.ackFloor.stream &+ 1)
         } else {
             switch config.deliverPolicy {
             case .all: break
@@ -125,20 +128,22 @@ extension Consumer {
             }
         }
         sequence = max(1, sequence)
-        let before = state.ackFloor.stream
+        let before = keyed.map { $0.floor &- 1 } ?? state.ackFloor.stream
         resetState(to: sequence)
         if keepsInterest && sequence > 1 { releaseUnwanted(filter, from: before &+ 1, upTo: sequence - 1) }
         return sequence
     }
 
     private func resetState(to sequence: UInt64) {
+        let delivered = state.delivered.consumer
         state.reset(to: sequence)
         nextSequence = sequence
+        keyed?.reset(afterDelivery: delivered)
         lastDeliveredNs = nil
         lastAckedNs = nil
         countPending()
         writeWhole(stream.host.now)
-        isTouched = true
+        touch()
     }
 
     /// The consumer no longer waits for some of what it was to have: an interest or workqueue stream may remove that.
@@ -155,7 +160,7 @@ extension Consumer {
     func streamUpdated() {
         keepsInterest = stream.config.retention != .limits
         setRateLimit(stream.host.now)
-        isTouched = true
+        touch()
     }
 
     /// Ends it: waiting requests are told, nothing is sent any more. What it kept stays where it is, or goes with `drop`.
@@ -163,6 +168,7 @@ extension Consumer {
         guard !isStopped else { return }
         if end == .shutdown { writeRecord(stream.host.now) }
         isStopped = true
+        keyed?.stop(end)
         if let target { stream.host.unwatch(target) }
         target = nil
         isActive = false

@@ -12,6 +12,7 @@ extension Consumer {
         if hasMore { return 0 }
         var next = min(requests.dueNs, pin.endsNs, inactiveDueNs, pauseEndsNs, heartbeatDueNs)
         next = min(next, limiter?.dueNs ?? .max, replay?.dueNs ?? .max)
+        if let keyed { next = min(next, saturatingSum(keyed.nextDeadlineNs, Consumer.gatherNs)) }
         if let deadline = state.pending.nextDeadline(ackWaitNs: settings.ackWaitNs) {
             next = min(next, saturatingSum(deadline, Consumer.gatherNs))
         }
@@ -24,6 +25,7 @@ extension Consumer {
         let now = stream.host.now
         guard isTouched || (nextDeadlineNs.map { $0 <= now.monotonicNs } ?? false) else { return }
         expirePending(now)
+        keyed?.advance(now)
         expireRequests(now)
         if pin.endsNs <= now.monotonicNs { losePin("timeout", group: pin.group) }
         if pauseEndsNs <= now.monotonicNs {
@@ -52,7 +54,8 @@ extension Consumer {
         }
         guard !expiredSlots.isEmpty else { return }
         if !isSorted { expiredSlots.sort { state.pending[$0].sequence < state.pending[$1].sequence } }
-        for slot in expiredSlots { state.pending.awaitRedelivery(slot) }
+        let ticket = journalTicket
+        for slot in expiredSlots { state.pending.awaitRedelivery(slot, after: ticket) }
     }
 
     // MARK: Inactivity
@@ -96,7 +99,8 @@ extension Consumer {
         dropRequestsWithoutInterest()
         if !requests.isEmpty { return saturatingSum(now.monotonicNs, inactiveThresholdNs) }
         let settings = settings
-        let last = state.pending.lastDeadline { settings.ackWait(deliveries: $0.deliveries) ?? 0 }
+        var last = state.pending.lastDeadline { settings.ackWait(deliveries: $0.deliveries) ?? 0 }
+        if let keyed { last = keyed.lastLeaseNs }
         if let last, saturatingSum(last, inactiveThresholdNs) > now.monotonicNs {
             return saturatingSum(last, inactiveThresholdNs)
         }

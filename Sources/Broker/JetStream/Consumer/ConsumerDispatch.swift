@@ -10,13 +10,15 @@ enum DispatchBudget {
 }
 
 /// What a turn's dispatch ended with.
-private enum DispatchEnd {
+enum DispatchEnd {
     /// Nothing is left that may be delivered.
     case messages
     /// Nobody wants more, or nobody may have it now.
     case takers
     case maxAckPending
     case reading
+    /// The delivery before is not durable yet: a crash must not forget more than the latest one.
+    case journal
     case budget
 }
 
@@ -28,10 +30,12 @@ extension Consumer {
     }
 
     func finishTurn(_ now: Instant) {
-        isTouched = false
+        untouch()
+        keyed?.turnBegins()
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
+        if let keyed, keyed.hasFresh { hasMore = true }
     }
 
     private func dispatch(_ now: Instant) {
@@ -41,14 +45,19 @@ extension Consumer {
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             return
         }
-        let end = settings.isPull ? deliverToRequests(now) : deliverToSubject(now)
+        let end: DispatchEnd
+        if let keyed {
+            end = deliverByKey(keyed, now)
+        } else {
+            end = settings.isPull ? deliverToRequests(now) : deliverToSubject(now)
+        }
         switch end {
         case .reading: isReading = true
         case .budget: hasMore = true
         case .messages, .takers:
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             if let replay, nextSequence > replay.endsAt { self.replay = nil }
-        case .maxAckPending: break
+        case .maxAckPending, .journal: break
         }
     }
 
@@ -134,6 +143,8 @@ extension Consumer {
                 exhaust(slot)
                 continue
             }
+            let ticket = state.pending.redeliveryTicket(slot)
+            if ticket > 0, !stream.isJournalSettled(ticket) { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil
@@ -199,7 +210,7 @@ extension Consumer {
             pending: isNew && numPending > 0 ? numPending &- 1 : numPending)
     }
 
-    private func leaveOutPayload(_ delivery: inout Delivery) {
+    func leaveOutPayload(_ delivery: inout Delivery) {
         delivery.headers = scratch.extended(delivery.headers, payloadBytes: delivery.payload.count, pinID: nil)
         delivery.payload = .empty
     }

@@ -6,6 +6,7 @@ import Wire
 extension Consumer {
     /// Begins to keep a new consumer, unless its state lives in memory only.
     func enterJournal() {
+        defer { keyed?.confirmReservation() }
         guard journalID == nil, !config.memoryStorage, !config.direct, let journal = stream.journal else { return }
         journalID = journal.makeID()
         writeWhole(stream.host.now)
@@ -13,6 +14,7 @@ extension Consumer {
 
     /// Writes what the turn has brought, and has its acks answered once that is durable.
     func writeRecord(_ now: Instant) {
+        keyed?.writeRecord(now)
         if !record.isEmpty {
             if let journalID, let journal = stream.journal {
                 record.take(timeNs: now.wallNs).withUnsafeBytes { journal.append(journalID, $0, replaces: false) }
@@ -28,9 +30,19 @@ extension Consumer {
         stream.afterJournalCommit { replies.send(host) }
     }
 
+    /// The commit that makes durable what has been written so far; 0 where nothing has to be waited for.
+    var journalTicket: UInt64 { journalID == nil ? 0 : stream.journal?.commitTicket ?? 0 }
+
+    /// The journal has finished a commit: a redelivery may have waited for it.
+    func journalCommitted() { if state.pending.firstRedelivery != PendingTable.none { touch() } }
+
     /// Writes a record that stands for all before it.
     func writeWhole(_ now: Instant) {
-        guard let journalID, let journal = stream.journal else { return record.removeAll() }
+        guard let journalID, let journal = stream.journal else {
+            keyed?.record.removeAll()
+            return record.removeAll()
+        }
+        defer { keyed?.endBatch() }
         whole(now).withUnsafeBytes { journal.append(journalID, $0, replaces: true) }
     }
 
@@ -38,6 +50,7 @@ extension Consumer {
     func snapshot() -> [UInt8] { whole(stream.host.now) }
 
     private func whole(_ now: Instant) -> [UInt8] {
+        if let keyed { return keyed.whole(now) }
         // What the turn has gathered is part of the state already.
         record.removeAll()
         var json = JSONWriter()
@@ -54,6 +67,9 @@ extension Consumer {
     ) -> Consumer? {
         func decode(_ text: [UInt8]) -> ConsumerConfig? {
             text.withUnsafeBytes { try? RequestBody.decode(ByteView($0), as: ConsumerConfig.self, isStrict: false) }
+        }
+        if RecoveredKeyedState.isKeyed(found.records) {
+            return recoverKeyed(found, stream: stream, damaged: &damaged, decode: decode)
         }
         var count = 0
         let recovered = RecoveredConsumerState.read(

@@ -68,7 +68,7 @@ extension Consumer {
     private func meetsOverflow(_ request: WaitingRequest) -> Bool {
         if request.minPending <= 0 && request.minAckPending <= 0 { return true }
         if request.minPending > 0 && UInt64(request.minPending) <= numPending { return true }
-        return request.minAckPending > 0 && request.minAckPending <= Int64(state.pending.count)
+        return request.minAckPending > 0 && request.minAckPending <= Int64(ackPendingCount)
     }
 
     private func assignPin(_ slot: WaitingRequests.Slot, _ now: Instant) {
@@ -90,7 +90,7 @@ extension Consumer {
     func losePin(_ reason: String, group: String) {
         pin = PinnedClient()
         advise(.unpinned(group: group, reason: reason))
-        isTouched = true
+        touch()
     }
 
     /// 22 characters, as unlikely to come again as NATS's own.

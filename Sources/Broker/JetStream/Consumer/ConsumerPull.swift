@@ -9,14 +9,16 @@ extension WaitingRequests {
 
 extension Consumer {
     /// CONSUMER.MSG.NEXT.
-    func receive(next message: Message) {
+    ///
+    /// - Parameter client: who sent it.
+    func receive(next message: Message, from client: UInt64 = 0) {
         guard !isStopped else { return }
         let header = max(0, message.headerBytes)
-        pull(ByteView(message.payload.base + header, message.payload.count - header), reply: message.reply)
+        pull(ByteView(message.payload.base + header, message.payload.count - header), reply: message.reply, from: client)
     }
 
     /// Takes a pull request; `+NXT` brings one too.
-    func pull(_ body: ByteView, reply: ByteView) {
+    func pull(_ body: ByteView, reply: ByteView, from client: UInt64 = 0) {
         guard !reply.isEmpty else { return }
         guard settings.isPull else { return send(ConsumerStatus.pushBased, to: reply) }
         let pull: PullBody
@@ -40,10 +42,11 @@ extension Consumer {
             if pull.request.heartbeatNs == 0 { send(ConsumerStatus.maxWaiting, to: reply) }
             return
         }
-        let request = waiting(pull, reply: reply, now)
+        var request = waiting(pull, reply: reply, now)
+        request.client = client
         if settings.priority == .prioritized { requests.insertByPriority(request) } else { requests.append(request) }
         lastRequestNs = now.monotonicNs
-        isTouched = true
+        touch()
     }
 
     private func waiting(_ pull: PullBody, reply: ByteView, _ now: Instant) -> WaitingRequest {
@@ -101,7 +104,7 @@ extension Consumer {
 
     /// Why a request that takes what is there, and waits for nothing, ends at once.
     private func noWaitRefusal(_ request: PullRequest) -> [UInt8]? {
-        let available = numPending + UInt64(state.pending.redeliveryCount)
+        let available = numPending + UInt64(keyed?.redeliverable ?? state.pending.redeliveryCount)
         if available == 0 { return request.expiresNs == 0 ? ConsumerStatus.noMessages : nil }
         dropRequestsWithoutInterest()
         var wanted: UInt64 = 0

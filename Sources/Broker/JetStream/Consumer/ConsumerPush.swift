@@ -32,7 +32,7 @@ extension Consumer {
         guard isWanted != isActive else { return }
         isActive = isWanted
         armInactivity(host.now)
-        if isWanted { isTouched = true }
+        touch()
     }
 
     /// Counts what flow control has to know of a delivery.
@@ -56,7 +56,7 @@ extension Consumer {
             request.withUnsafeBytes({ ByteView($0) == message.subject })
         else { return }
         flow?.answered()
-        isTouched = true
+        touch()
         suppressDeletion()
         guard settings.ackPolicy == .flowControl, message.headerBytes > 0 else { return }
         let headers = ByteView(message.payload.base, message.headerBytes)

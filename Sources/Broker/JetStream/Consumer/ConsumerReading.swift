@@ -13,12 +13,16 @@ extension Consumer {
             if from <= visibleSequence { numPending += stream.log.count(from: from, upTo: visibleSequence, filter) }
             countedSequence = visibleSequence
         }
-        isTouched = true
+        touch()
     }
 
     /// Counts from the beginning.
     func countPending() {
         countedSequence = visibleSequence
+        if let keyed {
+            numPending = keyed.countPending()
+            return
+        }
         let log = stream.log
         numPending = UInt64(state.lastPerSubject.remaining.count { log.contains($0) })
         let from = firstBehindLastPerSubject
@@ -31,7 +35,9 @@ extension Consumer {
     }
 
     /// A message has left the stream, whatever removed it.
-    func messageRemoved(_ sequence: UInt64, _ subject: SubjectID) {
+    ///
+    /// - Parameter bytes: its size as the stream counts it.
+    func messageRemoved(_ sequence: UInt64, _ subject: SubjectID, bytes: Int = 0) {
         guard !isStopped else { return }
         let isAhead: Bool
         if state.lastPerSubject.isEmpty {
@@ -42,21 +48,25 @@ extension Consumer {
             isAhead = true
         }
         if isAhead {
-            if sequence <= countedSequence || sequence <= state.lastPerSubject.end, filter.matches(subject), numPending > 0 {
+            if sequence <= countedSequence || sequence <= state.lastPerSubject.end, filter.matches(subject), numPending > 0,
+                keyed?.starts(with: sequence) ?? true
+            {
                 numPending -= 1
             }
             return
         }
+        if let keyed { return keyed.messageRemoved(sequence, subject, bytes: bytes) }
         let slot = state.pending.find(sequence)
         guard slot != PendingTable.none else { return forget(sequence) }
         let entry = state.pending[slot]
         removals.append(Removal(sequence: sequence, delivery: entry.delivery, deliveries: entry.deliveries))
         finish(slot)
-        isTouched = true
+        touch()
     }
 
     /// Whether an interest or workqueue stream has to keep a message for this consumer.
     func isWaiting(for sequence: UInt64) -> Bool {
+        if let keyed, sequence < nextSequence { return keyed.isWaiting(for: sequence) }
         if state.pending.contains(sequence) || state.exhausted[sequence] != nil { return true }
         guard !wasDelivered(sequence) else { return false }
         // The last of each subject is all that is wanted of what was there at first.
@@ -81,6 +91,7 @@ extension Consumer {
         // With max_deliver 1 nothing is ever redelivered, so nothing counts as such.
         info.redelivered = config.maxDeliver == 1 ? 0 : state.redelivered
         info.pending = numPending
+        keyed?.fill(&info)
         info.pushBound = !settings.isPull && isActive
         if settings.isPull {
             dropRequestsWithoutInterest()

@@ -112,7 +112,7 @@ extension ConsumerState {
             switch place {
             case .acks: pending.awaitAck(slot, sinceNs: wall(timeNs, since))
             case .deadline: pending.awaitDeadline(slot, wall(timeNs, deadline))
-            case .redelivery: pending.awaitRedelivery(slot)
+            case .redelivery: pending.awaitRedelivery(slot, after: 0)
             case .nothing: break
             }
         }

@@ -9,10 +9,12 @@ final class ConsumerRegistry {
     private var byName: [String: Consumer] = [:]
     private var byID: [ConsumerID: Consumer] = [:]
     private var sortedNames: [String]?
+    /// What the stream keeps in its journal beside its consumers.
+    var otherSnapshot: ((ConsumerID) -> [UInt8]?)?
 
     init(stream: any ConsumerStream) {
         self.stream = stream
-        stream.journal?.snapshot = { [weak self] id in self?.byID[id]?.snapshot() }
+        stream.journal?.snapshot = { [weak self] id in self?.byID[id]?.snapshot() ?? self?.otherSnapshot?(id) }
     }
 
     var count: Int { byName.count }
@@ -20,10 +22,10 @@ final class ConsumerRegistry {
 
     subscript(name: String) -> Consumer? { byName[name] }
 
-    /// Sorted by their bytes, as JetStream lists them.
+    /// Sorted by their bytes, as JetStream lists them: without those by which other streams follow this one.
     var names: [String] {
         if let sortedNames { return sortedNames }
-        let names = byName.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        let names = byName.filter { !$0.value.config.direct }.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         sortedNames = names
         return names
     }
@@ -66,8 +68,7 @@ final class ConsumerRegistry {
 
     /// The stream goes, or the broker stops.
     func stopAll(_ end: ConsumerEnd) {
-        for name in names {
-            guard let consumer = byName[name] else { continue }
+        for (_, consumer) in byName.sorted(by: { $0.key < $1.key }) {
             if end == .deleted { consumer.advise(.deleted) }
             consumer.stop(end)
             if end == .deleted { consumer.drop() }

@@ -12,15 +12,28 @@ protocol ConsumerStream: AnyObject {
     var journal: (any ConsumerJournal)? { get }
     /// Consumers see nothing beyond it: it is durable, and whole batches only.
     var visibleSequence: UInt64 { get }
+    /// Which messages share an ordering key, for keyed consumers.
+    var keyIndexes: KeyIndexes { get }
 
     /// A consumer is done with a message: an interest or workqueue stream may remove it now.
     func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64)
     /// Runs `action` once everything that is in the journal now is durable; at once if there is nothing to wait for.
     func afterJournalCommit(_ action: @escaping () -> Void)
+    /// Whether a commit of the journal is as durable as the stream's policy makes it. If it is not, it will be, and every
+    /// consumer is told with `journalCommitted`.
+    func isJournalSettled(_ ticket: UInt64) -> Bool
     /// The consumer has been inactive for its threshold and wants to be deleted, as by an API request. Called at the end of its turn.
     func consumerExpired(_ consumer: Consumer)
     /// The stream has one consumer more: it is told of messages from now on.
     func consumerAdded(_ consumer: Consumer)
+    /// Something has happened that the consumer's `turnEnded` has to look at, in this turn.
+    func consumerTouched(_ consumer: Consumer)
     /// A consumer has been deleted. An interest stream may remove what only it waited for.
     func consumerRemoved(_ consumer: Consumer)
+    /// Messages from a sequence on that the limits had to spare need not be spared any longer.
+    func pinsEnded(from sequence: UInt64)
+}
+
+extension ConsumerStream {
+    func pinsEnded(from sequence: UInt64) {}
 }

@@ -28,7 +28,8 @@ struct PendingTable: ~Copyable {
         var delivery: UInt64
         /// When it was last delivered, or said to be in progress; monotonic.
         var sinceNs: UInt64
-        /// Only in the heap; monotonic.
+        /// In the heap: when it is due; monotonic. While it waits for its redelivery: the journal's commit that has to be
+        /// finished before.
         var deadlineNs: UInt64 = 0
         var deliveries: UInt32 = 1
         fileprivate var before: Slot = none
@@ -196,15 +197,21 @@ struct PendingTable: ~Copyable {
     }
 
     /// Waits behind all others that wait for a redelivery.
-    mutating func awaitRedelivery(_ slot: Slot) {
+    ///
+    /// - Parameter ticket: the commit of the journal that tells of the delivery before; 0: it is told already.
+    mutating func awaitRedelivery(_ slot: Slot, after ticket: UInt64) {
         leavePlace(slot)
         entries[Int(slot)].place = .redelivery
+        entries[Int(slot)].deadlineNs = ticket
         PendingTable.append(slot, to: &redeliveries, entries)
         redeliveryCount += 1
     }
 
     /// Waits for nothing but an ack.
     mutating func awaitNothing(_ slot: Slot) { leavePlace(slot) }
+
+    /// The commit that an entry's redelivery waits for.
+    @inline(__always) func redeliveryTicket(_ slot: Slot) -> UInt64 { entries[Int(slot)].deadlineNs }
 
     /// Sets the time without moving the entry: for a state that is read back.
     mutating func setSince(_ slot: Slot, _ sinceNs: UInt64) { entries[Int(slot)].sinceNs = sinceNs }

@@ -5,6 +5,8 @@ import Wire
 /// One pull request. Counts and bytes are what is left of it.
 struct WaitingRequest {
     let target: DeliveryTarget
+    /// The connection that asked.
+    var client: UInt64 = 0
     var batch: Int
     /// 0 is unlimited.
     var bytes: Int

@@ -9,20 +9,26 @@ final class ConsumerEndpoints {
 
     init(_ consumer: Consumer, stream: String, router: Router, index: SubjectIndex, touch: @escaping () -> Void) {
         let name = consumer.name
-        func listen(_ subject: String, _ body: @escaping (Message) -> Void) {
+        func listen(_ subject: String, _ body: @escaping (Message, Origin) -> Void) {
             subscriptions.append(
-                EndpointSubscription(subject, router: router, index: index) { message, _ in
-                    body(message)
+                EndpointSubscription(subject, router: router, index: index) { message, origin in
+                    body(message, origin)
                     touch()
                 })
         }
         if consumer.settings.ackPolicy != .none {
-            listen("$JS.ACK.\(stream).\(name).>") { [unowned consumer] in consumer.receive(ack: $0) }
+            listen("$JS.ACK.\(stream).\(name).>") { [unowned consumer] in
+                consumer.receive(ack: $0, from: $1.clientID)
+            }
         }
         if consumer.settings.isPull {
-            listen("$JS.API.CONSUMER.MSG.NEXT.\(stream).\(name)") { [unowned consumer] in consumer.receive(next: $0) }
+            listen("$JS.API.CONSUMER.MSG.NEXT.\(stream).\(name)") { [unowned consumer] in
+                consumer.receive(next: $0, from: $1.clientID)
+            }
         } else if consumer.config.flowControl {
-            listen("$JS.FC.\(stream).\(name).>") { [unowned consumer] in consumer.receive(flowControl: $0) }
+            listen("$JS.FC.\(stream).\(name).>") { [unowned consumer] message, _ in
+                consumer.receive(flowControl: message)
+            }
         }
     }
 

@@ -18,8 +18,7 @@ final class JetStream: Sendable {
     let fileThreads = WorkerPool(threadsMax: 4)
     let maxMemoryBytes: Int64
     let maxFileBytes: Int64
-    let startedRequests = Atomic<UInt64>(0)
-    let failedRequests = Atomic<UInt64>(0)
+    let stored = StoredBytes()
     private let serials = Atomic<UInt64>(0)
     private let accountsByNumber = Mutex<[Int: JetStreamAccount]>([:])
 
@@ -134,6 +133,7 @@ final class JetStreamAccount: Sendable {
     let home: Int
     let requestsTotal = Atomic<UInt64>(0)
     let requestErrors = Atomic<UInt64>(0)
+    let stored = StoredBytes()
     private let streams = Mutex<[String: StreamEntry]>([:])
 
     init(_ account: Account, _ limits: AccountJetStreamOptions, directory: String, home: Int) {

@@ -19,6 +19,8 @@ final class JetStreamLoop {
     /// What was done on this thread in the middle of a turn and is to be heard of at its end.
     private var later: [() -> Void] = []
     private var commits: UInt64 = 0
+    private var short = ShortCommits()
+    private var turn = Instant(wallNs: 0, monotonicNs: 0)
     private var subscribed: Set<Int> = []
     private var waiting: [UInt64: (CommitResult) -> Void] = [:]
 
@@ -35,6 +37,15 @@ final class JetStreamLoop {
     }
 
     private var loop: EventLoop { router.loop }
+
+    /// The beginning of this turn. Clocks are read once for all that happens in it.
+    var now: Instant {
+        let startNs = loop.turnStartNs
+        if startNs == 0 || turn.monotonicNs != startNs {
+            turn = Instant(wallNs: Clock.wallNs(), monotonicNs: startNs == 0 ? Clock.monotonicNs() : startNs)
+        }
+        return turn
+    }
 
     func stream(_ serial: UInt64) -> StreamRuntime? { streams[serial] }
 
@@ -108,6 +119,13 @@ final class JetStreamLoop {
     func run(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
         guard job.waitsForDisk else {
             let result = job.run()
+            later.append { then(result) }
+            return
+        }
+        let nowNs = Clock.monotonicNs()
+        if short.takes(job, nowNs: nowNs) {
+            let result = job.run()
+            short.note(fromNs: nowNs, toNs: Clock.monotonicNs())
             later.append { then(result) }
             return
         }

@@ -23,7 +23,6 @@ final class StreamAdmin {
     func receive(_ message: Message, for account: JetStreamAccount) {
         let request = AccountRequests.parse(message.subject)
         if case .unknown = request { return }
-        account.requestsTotal.wrappingAdd(1, ordering: .relaxed)
         func call(_ kind: APIResponse.Kind) -> APICall { APICall(message, kind, account) }
         switch request {
         case .unknown: return
@@ -101,7 +100,7 @@ final class StreamAdmin {
             let mailbox = router.loop.mailbox
             JetStreamLoop.gatherInfo(of: Array(found[page.range]), router.loop.group) { infos in
                 mailbox.post { loop in
-                    (loop.context as? Router)?.respond(call, APIResponse.streamList(page: page, infos))
+                    (loop.context as? Router)?.respond(call, APIResponse.streamList(page: page, infos.map(\.listed)))
                 }
             }
         } catch {
@@ -112,7 +111,10 @@ final class StreamAdmin {
 
 extension Router {
     /// Answers an API request, and tells whoever audits them.
+    /// Sends the answer to a request, which counts from here on.
     func respond(_ call: APICall, _ response: [UInt8]) {
+        call.account.requestsTotal.wrappingAdd(1, ordering: .relaxed)
+        if APIResponse.isFailure(response, call.kind) { call.account.requestErrors.wrappingAdd(1, ordering: .relaxed) }
         let index = call.account.account.index
         if !call.reply.isEmpty {
             call.reply.withUnsafeBytes { reply in
@@ -125,7 +127,6 @@ extension Router {
     }
 
     func refuse(_ call: APICall, _ error: APIError) {
-        call.account.requestErrors.wrappingAdd(1, ordering: .relaxed)
         respond(call, APIResponse.failure(call.kind, error))
     }
 }

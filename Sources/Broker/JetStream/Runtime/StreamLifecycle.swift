@@ -97,7 +97,6 @@ final class StreamLifecycle {
     }
 
     private func create(_ config: StreamConfig, _ call: APICall) throws(APIError) {
-        try config.checkSupport()
         let definition = StreamDefinition(config: config, createdNs: Clock.wallNs())
         let entry = StreamEntry(
             config: config, createdNs: definition.createdNs, serial: shared.nextSerial(), loop: leastLoadedLoop(),
@@ -136,7 +135,8 @@ final class StreamLifecycle {
         JetStreamLoop.gatherInfo(of: [entry], router.loop.group) { infos in
             home { lifecycle in
                 guard let info = infos.first else { return lifecycle.refuse(call, .streamNotFound) }
-                lifecycle.finish(call, APIResponse.stream(call.kind, info))
+                // As nats-server says it of a stream that was there already, too.
+                lifecycle.finish(call, APIResponse.stream(call.kind, info, didCreate: true))
             }
         }
     }
@@ -156,7 +156,13 @@ final class StreamLifecycle {
     private func update(_ call: APICall) throws(APIError) {
         let request = try call.decode(StreamConfigRequest.self, isStrict: isStrict)
         if request.config.name != call.lastToken { throw .streamMismatch }
-        guard let entry = call.account.stream(call.lastToken) else { throw .streamNotFound }
+        guard let entry = call.account.stream(call.lastToken) else {
+            // A configuration that is wrong in itself is refused for that.
+            _ = try request.config.checkedForUpdate(
+                from: nil, pedantic: request.pedantic, limits: call.account.jetStreamLimits(shared),
+                directory: directory(of: call.account), consumers: [])
+            throw .streamNotFound
+        }
         let home = home(call)
         router.loop.group.mailboxes[entry.loop].post { loop in
             let runtime = (loop.context as? Router)?.streams?.stream(entry.serial)
@@ -177,7 +183,6 @@ final class StreamLifecycle {
         let config = try request.config.checkedForUpdate(
             from: entry.config, pedantic: request.pedantic, limits: call.account.jetStreamLimits(shared),
             directory: directory(of: call.account), consumers: consumers)
-        try config.checkSupport()
         let definition = StreamDefinition(config: config, createdNs: entry.createdNs)
         let home = home(call), shared = shared, group = router.loop.group
         let isQueued = shared.fileThreads.run {
@@ -230,17 +235,6 @@ final class StreamLifecycle {
     private func deleted(_ call: APICall, _ entry: StreamEntry) {
         Advisory.stream(.delete, entry.config.name, in: call.account.account, router: router)
         finish(call, APIResponse.success(.streamDelete))
-    }
-}
-
-extension StreamConfig {
-    /// What JetStream has and this version does not is refused, not ignored.
-    fileprivate func checkSupport() throws(APIError) {
-        func refuse(_ what: String) -> APIError {
-            .streamInvalidConfig("\(what) not supported by this version of Bellhop yet")
-        }
-        if mirror != nil { throw refuse("mirrors are") }
-        if !sources.isEmpty { throw refuse("sources are") }
     }
 }
 

@@ -22,15 +22,24 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private var captured: [EndpointSubscription] = []
     private var services: [EndpointSubscription] = []
     private var requests: RequestEndpoint?
+    /// What follows the streams that this one copies.
+    private(set) var origins: StreamOrigins?
+    private(set) var originPort: OriginPort?
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
+    private var uncountedBytes = 0
     private var freshBytes = 0
     private var committingBytes = 0
     private var commitsRunning = 0
     private var isMaintaining = false
+    /// What has been counted of this stream in its account and in the server.
+    private var countedBytes: UInt64 = 0
+    private var turnBytes: UInt64 = 0
     private var whenStopped: (() -> Void)?
     private var whenIdle: (() -> Void)?
+    /// The broker ends.
+    private(set) var isEnding = false
 
     init(_ entry: StreamEntry, _ account: JetStreamAccount, loop: JetStreamLoop) {
         self.entry = entry
@@ -58,11 +67,13 @@ final class StreamRuntime: StreamHost, CommitRunner {
             config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
             commits: self, settings: settings)
         self.stream = stream
+        limitBytes(stream)
         if let file = opened.log as? FileLog { attend(file) }
         let requests = RequestEndpoint(self)
         self.requests = requests
         entry.requests = router.endpoints.table.add(requests)
-        startConsumers(stream, opened.consumers)
+        startConsumers(stream, opened.consumers.filter { $0.records.first?.first != OriginRecord.magic })
+        followOrigins(opened.consumers.last { $0.records.first?.first == OriginRecord.magic })
         subscribe()
         account.set(entry)
         touch()
@@ -92,6 +103,18 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
     }
 
+    private func followOrigins(_ found: RecoveredConsumer?) {
+        guard let stream, origins == nil else { return }
+        if found == nil && entry.config.mirror == nil && entry.config.sources.isEmpty { return }
+        let port = OriginPort(self)
+        let origins = StreamOrigins(
+            stream, account: account.account.name, host: port,
+            found: found.flatMap { found in found.records.last.map { (found.id, $0) } })
+        registry?.otherSnapshot = { [unowned origins] id in origins.snapshot(id) }
+        originPort = port
+        self.origins = origins
+    }
+
     private var settings: StreamSettings {
         var settings = StreamSettings()
         let options = loop.shared.options
@@ -110,6 +133,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func update(_ config: StreamConfig) {
         stream?.update(config)
         entry.config = config
+        if origins == nil { followOrigins(nil) } else { origins?.update() }
         subscribe()
         account.set(entry)
         touch()
@@ -125,6 +149,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     /// Leaves the index and the account; calls `done` when no commit is under way any more.
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
+        endOrigins(forGood: true)
         registry?.stopAll(.deleted)
         endConsumers()
         for subscription in captured + services { subscription.end() }
@@ -139,9 +164,15 @@ final class StreamRuntime: StreamHost, CommitRunner {
         router.broker.backlog.add(router.loop.index, -freshBytes - committingBytes)
         freshBytes = 0
         committingBytes = 0
+        count(0)
         stream = nil
         whenStopped = done
         if commitsRunning == 0 { stopped() }
+    }
+
+    private func endOrigins(forGood: Bool) {
+        origins?.stop(forGood: forGood)
+        originPort?.end()
     }
 
     private func endConsumers() {
@@ -157,10 +188,13 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     /// The broker ends: takes nothing more, lets out what is under way, and closes the files in order.
     func shutDown(_ done: @escaping () -> Void) {
+        isEnding = true
         for subscription in captured + services { subscription.end() }
         captured = []
         services = []
+        endOrigins(forGood: false)
         registry?.stopAll(.shutdown)
+        stream?.prepareToClose()
         endConsumers()
         whenIdle = done
         touch()
@@ -184,16 +218,50 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     func turnEnded() {
         guard let stream else { return }
+        origins?.turnEnded()
+        countBacklog()
         stream.turnEnded()
+        releaseBacklog()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
+        count(state.bytes)
         entry.usage.messages.store(state.messages, ordering: .relaxed)
-        entry.usage.consumers.store(stream.consumers.count, ordering: .relaxed)
+        entry.usage.consumers.store(stream.listedConsumers, ordering: .relaxed)
         maintain()
         setTimer()
         if commitsRunning == 0, let done = whenIdle {
             whenIdle = nil
             closeFiles(done)
+        }
+    }
+
+    // MARK: Limits of the account and of the server
+
+    private func count(_ bytes: UInt64) {
+        let storage = entry.config.storage
+        account.stored.change(storage, from: countedBytes, to: bytes)
+        loop.shared.stored.change(storage, from: countedBytes, to: bytes)
+        countedBytes = bytes
+        turnBytes = 0
+    }
+
+    /// Publishes are refused when what account or server may hold is used up.
+    private func limitBytes(_ stream: Stream) {
+        let storage = entry.config.storage, shared = loop.shared
+        let limits = account.accountLimits
+        let ofAccount = storage == .memory ? limits.maxMemoryBytes : limits.maxStorageBytes
+        let ofServer = UInt64(clamping: storage == .memory ? shared.maxMemoryBytes : shared.maxFileBytes)
+        stream.roomForBytes = { [unowned self] bytes in
+            // The server's limit may be exceeded by one message, the account's not at all, as on nats-server.
+            func refusal(afterMore pending: UInt64) -> APIError? {
+                if shared.stored.of(storage) &+ pending > ofServer { return .insufficientResources }
+                let held = account.stored.of(storage) &+ pending &+ UInt64(clamping: bytes)
+                return ofAccount >= 0 && held > UInt64(clamping: ofAccount) ? .accountResourcesExceeded : nil
+            }
+            // What this turn has brought is not counted yet. What it has removed only matters near the limit.
+            defer { turnBytes &+= UInt64(clamping: bytes) }
+            if refusal(afterMore: turnBytes) == nil { return nil }
+            return refusal(afterMore: (self.stream?.log.state.bytes ?? 0) &- countedBytes)
         }
     }
 
@@ -214,9 +282,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     private func read(_ file: FileLog) {
         guard let job = file.beginRead() else { return }
-        loop.runOnFileThread(job) { [weak self] result in
+        loop.runOnFileThread(job) { [self] result in
             file.finishRead(result)
-            self?.touch()
+            touch()
         }
     }
 
@@ -224,8 +292,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private func maintain() {
         guard !isMaintaining, let file = stream?.log as? FileLog, let job = file.beginMaintenance() else { return }
         isMaintaining = true
-        loop.runOnFileThread(job) { [weak self] result in
-            guard let self else { return }
+        loop.runOnFileThread(job) { [self] result in
+            guard stream != nil else { return }
             isMaintaining = false
             if let error = file.finishMaintenance(result) {
                 router.broker.log.error("Stream \(entry.config.name): \(error)")
@@ -235,7 +303,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     private func setTimer() {
-        let next = stream?.nextDeadlineNs ?? .max
+        let next = min(stream?.nextDeadlineNs ?? .max, origins?.nextDeadlineNs ?? .max)
         // An early timer asks again; only a late one is wrong.
         if next >= timerNs { return }
         if let timer { router.loop.cancel(timer) }
@@ -246,6 +314,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             timer = nil
             timerNs = .max
             stream?.advance()
+            origins?.advance()
             touch()
         }
     }
@@ -265,23 +334,49 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
         for subscription in services { subscription.end() }
         services = []
-        if entry.config.allowDirect {
-            let name = entry.config.name
-            for subject in ["$JS.API.DIRECT.GET.\(name)", "$JS.API.DIRECT.GET.\(name).>"] {
-                services.append(
-                    EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in
-                        stream?.directGet(message)
-                        touch()
-                    })
-            }
+        if entry.config.allowDirect { serveDirectGets(of: entry.config.name) }
+        if entry.config.mirrorDirect, let origin = entry.config.mirror, origin.external == nil {
+            serveDirectGets(of: origin.name)
+        }
+    }
+
+    /// Of this stream, or of the one that it mirrors, while that one does not answer itself: it is never behind.
+    private func serveDirectGets(of name: String) {
+        let isOwn = name == entry.config.name
+        for subject in ["$JS.API.DIRECT.GET.\(name)", "$JS.API.DIRECT.GET.\(name).>"] {
+            services.append(
+                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in
+                    if !isOwn && account.stream(name)?.config.allowDirect == true { return }
+                    stream?.directGet(message, of: name)
+                    touch()
+                })
         }
     }
 
     private func take(_ message: Message) {
-        freshBytes += message.payload.count
-        router.broker.backlog.add(router.loop.index, message.payload.count)
+        uncountedBytes &+= message.payload.count
         stream?.receive(message)
-        touch()
+        if !isActive { touch() }
+    }
+
+    /// Counts what a turn has brought in, once for all of it.
+    private func countBacklog() {
+        guard uncountedBytes > 0 else { return }
+        router.broker.backlog.add(router.loop.index, uncountedBytes)
+        freshBytes += uncountedBytes
+        uncountedBytes = 0
+    }
+
+    /// What was taken in and refused is nothing that a disk has yet to do.
+    private func releaseBacklog() {
+        guard commitsRunning == 0, freshBytes > 0 else { return }
+        router.broker.backlog.add(router.loop.index, -freshBytes)
+        freshBytes = 0
+    }
+
+    /// Bytes have come in that the next commit is to write.
+    func countFresh(_ bytes: Int) {
+        uncountedBytes &+= bytes
     }
 
     // MARK: CommitRunner
@@ -306,7 +401,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     // MARK: StreamHost
 
-    var now: Instant { Instant(wallNs: Clock.wallNs(), monotonicNs: Clock.monotonicNs()) }
+    var now: Instant { loop.now }
 
     func random() -> UInt64 { router.randomBits() }
 

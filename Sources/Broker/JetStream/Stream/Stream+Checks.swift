@@ -100,7 +100,11 @@ extension Stream {
             if publish.rollup == .subject { try checkSubjectRollup(publish) }
             return
         }
-        if !config.allowRollup || config.denyPurge { throw .streamRollupFailed("rollup not permitted") }
+        if !config.allowRollup || config.denyPurge {
+            // It rolled up its subject where it comes from; here it is a message like any other.
+            if publish.origin == .source { return }
+            throw .streamRollupFailed("rollup not permitted")
+        }
         switch publish.known.rollup.string.lowercased() {
         case "sub":
             try checkSubjectRollup(publish)

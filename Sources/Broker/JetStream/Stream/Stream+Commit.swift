@@ -27,16 +27,19 @@ extension Stream {
             return
         }
         isLogCommitting = true
-        commits.run(job) { [weak self] result in self?.logCommitFinished(result, syncs: syncs) }
+        commits.run(job) { [self] result in logCommitFinished(result, syncs: syncs) }
     }
 
     private func commitJournal() {
         guard !isJournalCommitting, let journal else { return }
-        let syncs = settings.syncPolicy.syncsEveryCommit || isJournalSyncDue
+        // Acks are waited for by a client that asked to be told, and by what may not happen before.
+        let isWaitedFor = !journalWaits.isEmpty || isJournalSyncWanted
+        let syncs = isJournalSyncDue || settings.syncPolicy.syncsEveryCommit && isWaitedFor
+        if syncs { isJournalSyncWanted = false }
         isJournalSyncDue = false
         guard let job = journal.beginCommit(syncs: syncs) else { return }
         isJournalCommitting = true
-        commits.run(job) { [weak self] result in self?.journalCommitFinished(result, syncs: syncs) }
+        commits.run(job) { [self] result in journalCommitFinished(result, syncs: syncs) }
     }
 
     private func logCommitFinished(_ result: CommitResult, syncs: Bool) {
@@ -46,10 +49,34 @@ extension Stream {
         settle()
     }
 
-    /// With an interval between syncs: something has been written that the next one has to cover.
+    /// How long acks of consumers that nobody waits for may be forgotten by a power cut.
+    private static let ackSyncNs: UInt64 = 100_000_000
+
+    /// Something has been written that the next sync has to cover.
     private func noteUnsynced() {
-        guard case .interval(let intervalNs) = settings.syncPolicy, syncDueNs == nil else { return }
-        syncDueNs = host.now.monotonicNs &+ intervalNs
+        guard syncDueNs == nil else { return }
+        switch settings.syncPolicy {
+        case .always: syncDueNs = host.now.monotonicNs &+ Stream.ackSyncNs
+        case .interval(let intervalNs): syncDueNs = host.now.monotonicNs &+ intervalNs
+        case .never: break
+        }
+    }
+
+    /// What has been written counts as durable for whoever waits, by the stream's policy.
+    private var journalSettled: UInt64 {
+        settings.syncPolicy.syncsEveryCommit ? journalSynced : journal?.finishedCommit ?? 0
+    }
+
+    func isJournalSettled(_ ticket: UInt64) -> Bool {
+        if journalSettled >= ticket { return true }
+        isJournalSyncWanted = true
+        return false
+    }
+
+    /// The stream is about to be closed: its last commits sync whatever the policy.
+    func prepareToClose() {
+        isLogSyncDue = true
+        isJournalSyncDue = true
     }
 
     private func journalCommitFinished(_ result: CommitResult, syncs: Bool) {
@@ -62,7 +89,9 @@ extension Stream {
             fail(error)
             return
         }
-        for action in journalWaits.take(finished: journal.finishedCommit) { action(nil) }
+        if syncs { journalSynced = journal.finishedCommit }
+        for action in journalWaits.take(finished: journalSettled) { action(nil) }
+        for consumer in consumerList { consumer.journalCommitted() }
     }
 
     /// Lets out whatever is durable by now.
@@ -76,8 +105,8 @@ extension Stream {
         if !logWaits.isEmpty {
             for action in logWaits.take(finished: log.finishedCommit) { action(nil) }
         }
-        if !journalWaits.isEmpty, let journal {
-            for action in journalWaits.take(finished: journal.finishedCommit) { action(nil) }
+        if !journalWaits.isEmpty {
+            for action in journalWaits.take(finished: journalSettled) { action(nil) }
         }
     }
 
@@ -124,7 +153,7 @@ extension Stream {
     func afterJournalCommit(_ action: @escaping () -> Void) {
         guard let journal else { return action() }
         let ticket = journal.commitTicket
-        if journal.finishedCommit >= ticket { action() } else { journalWaits.add(ticket) { _ in action() } }
+        if journalSettled >= ticket { action() } else { journalWaits.add(ticket) { _ in action() } }
     }
 
     // MARK: Loading
@@ -136,5 +165,6 @@ extension Stream {
         let waiting = loadWaits
         loadWaits = []
         for action in waiting { action() }
+        for consumer in consumerList where consumer.isReading { consumer.messagesVisible() }
     }
 }

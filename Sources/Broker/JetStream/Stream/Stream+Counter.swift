@@ -60,6 +60,9 @@ extension Stream {
         return atomicBatches.subjects(of: publish.known.batchID).contains(where: isValueLoading)
     }
 
+    /// Whether a counter's value is still on its way from the disk.
+    func isCounterLoading(_ subject: ByteView) -> Bool { rules.contains(.counter) && isValueLoading(subject) }
+
     private func isValueLoading(_ subject: ByteView) -> Bool {
         guard let id = log.subjects.id(of: subject) else { return false }
         if case .reading = log.load(log.subjects.summary(id).last) { return true }
@@ -68,7 +71,7 @@ extension Stream {
 
     /// Keeps a copy of a publish until messages have come from the disk.
     func hold(_ publish: Publish) {
-        if held.isEmpty && !isRecovering { afterLoad { [weak self] in self?.receiveHeld() } }
+        if held.isEmpty && !isRecovering { afterLoad { [unowned self] in receiveHeld() } }
         held.append(HeldPublish(publish))
     }
 

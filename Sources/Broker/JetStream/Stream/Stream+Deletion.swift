@@ -38,13 +38,7 @@ extension Stream {
         let filter = isFiltered ? SubjectFilter([request.filter], log.subjects) : everything
         guard state.messages > 0, let end = endOfPurge(request, filter, state) else { return 0 }
         if !isFiltered { return removeAll(below: end + 1) }
-        var purged: UInt64 = 0
-        var next = log.next(atOrAfter: state.firstSequence, filter, upTo: end)
-        while let sequence = next {
-            if discard(sequence) { purged += 1 }
-            next = log.next(atOrAfter: sequence + 1, filter, upTo: end)
-        }
-        return purged
+        return removeMatching(filter, below: end + 1)
     }
 
     /// The last sequence that may go; nil where nothing does.
@@ -65,7 +59,7 @@ extension Stream {
     /// STREAM.MSG.DELETE.
     func deleteMessage(_ body: ByteView, _ answer: @escaping ([UInt8]) -> Void) {
         do throws(APIError) {
-            if body.isEmpty { throw .badRequest }
+            if RequestBody.isEmpty(body) { throw .badRequest }
             let request: MessageDeleteRequest = try RequestBody.decode(body)
             if config.sealed { throw .streamSealed }
             if config.denyDelete { throw .streamMessageDeleteFailed("message delete not permitted") }
@@ -89,6 +83,8 @@ extension Stream {
         } catch {
             throw .streamMessageDeleteFailed(storeError(error).description)
         }
-        if !isFound { throw .streamMessageDeleteFailed("no message found") }
+        if !isFound {
+            throw request.sequence == 0 ? .streamMessageDeleteFailed("no message found") : .sequenceNotFound(request.sequence)
+        }
     }
 }

@@ -5,7 +5,9 @@ import Wire
 
 extension Stream {
     /// A request to `$JS.API.DIRECT.GET.<stream>` or, for the last message of a subject, `$JS.API.DIRECT.GET.<stream>.<subject>`.
-    func directGet(_ message: Message) {
+    ///
+    /// - Parameter name: of the stream that is asked, where that is another one: its mirror may answer.
+    func directGet(_ message: Message, of name: String? = nil) {
         guard !message.reply.isEmpty else { return }
         let headerBytes = min(max(0, message.headerBytes), message.payload.count)
         let level = PublishHeaders(ByteView(message.payload.base, headerBytes)).requiredAPILevel
@@ -13,7 +15,7 @@ extension Stream {
         if !level.isEmpty && (sequenceNumber(level) ?? UInt64.max) > Stream.apiLevel {
             return status(message.reply, "412 Required Api Level")
         }
-        let prefixBytes = "$JS.API.DIRECT.GET.".utf8.count + name.count + 1
+        let prefixBytes = "$JS.API.DIRECT.GET.".utf8.count + (name?.utf8.count ?? self.name.count) + 1
         do throws(MessageGetRequest.DirectFailure) {
             let request: MessageGetRequest
             if message.subject.count > prefixBytes {
@@ -35,14 +37,13 @@ extension Stream {
         if !request.multiLast.isEmpty || request.batch > 0 {
             // The whole answer is of one moment: that of the next commit, if something is not durable yet.
             let reply = reply.bytes
-            return afterCommit { [weak self] _ in self?.directGetMany(request, reply) }
+            return afterCommit { [unowned self] _ in directGetMany(request, reply) }
         }
         if let sequence = durableSequence(of: request), case .message(let message) = log.load(sequence) {
             return send(message, to: reply, noHeaders: request.noHeaders)
         }
         let reply = reply.bytes
-        find(request) { [weak self] message in
-            guard let self else { return }
+        find(request) { [unowned self] message in
             reply.withUnsafeBytes { reply in
                 if let message {
                     send(message, to: ByteView(reply), noHeaders: request.noHeaders)
@@ -123,7 +124,7 @@ extension Stream {
         var batch = batch
         while let sequence = batch.next, !batch.isDone {
             switch log.load(sequence) {
-            case .reading: return afterLoad { [weak self, batch] in self?.send(batch) }
+            case .reading: return afterLoad { [unowned self, batch] in send(batch) }
             case .message(let message):
                 if !batch.request.noHeaders || batch.sequences != nil { batch.pending -= min(1, batch.pending) }
                 batch.reply.withUnsafeBytes { reply in

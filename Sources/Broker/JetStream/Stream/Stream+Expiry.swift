@@ -6,6 +6,8 @@ import Wire
 extension Stream {
     /// Messages that grow too old within this time of each other go together.
     private static let agingNs: Int64 = 250_000_000
+    /// A message whose time to live is over, and that the limits spare, is looked at so often.
+    private static let pinnedRetryNs: Int64 = 10_000_000_000
     /// Entries of the expiry queue whose message is gone are dropped once there are so many.
     private static let staleEntriesMax = 1024
 
@@ -27,7 +29,7 @@ extension Stream {
     private var firstAgingNs: Int64? {
         let state = log.state
         guard state.messages > UInt64(neverExpiring.count) else { return nil }
-        return neverExpiring.isEmpty
+        return neverExpiring.isEmpty && !hasPins
             ? state.firstTimeNs : max(state.firstTimeNs, lastExpiryNs &+ 1_000_000_000 &- config.maxAgeNs)
     }
 
@@ -51,10 +53,16 @@ extension Stream {
         let countBefore = log.state.messages
         let nowNs = host.now.wallNs
         while let entry = expiries.popDue(nowNs) {
-            if log.contains(entry.sequence) { expire(entry.sequence) }
+            guard log.contains(entry.sequence) else { continue }
+            if isPinned(entry.sequence) {
+                // Looked at again: its pin may have ended by then.
+                expiries.add(entry.sequence, dueNs: nowNs.addingClamped(Stream.pinnedRetryNs))
+            } else {
+                expire(entry.sequence)
+            }
         }
         if config.maxAgeNs > 0 { expireByAge() }
-        if log.state.messages != countBefore || !neverExpiring.isEmpty { lastExpiryNs = nowNs }
+        if log.state.messages != countBefore || !neverExpiring.isEmpty || hasPins { lastExpiryNs = nowNs }
     }
 
     private func expireByAge() {
@@ -62,14 +70,15 @@ extension Stream {
         let oldestNs = host.now.wallNs.subtractingClamped(config.maxAgeNs)
         guard state.messages > 0, state.firstTimeNs <= oldestNs else { return }
         let end = log.first(atOrAfterNs: oldestNs &+ 1) ?? state.lastSequence &+ 1
-        if neverExpiring.isEmpty && config.subjectDeleteMarkerTTLNs == 0 {
+        let hasPins = hasPins
+        if neverExpiring.isEmpty && config.subjectDeleteMarkerTTLNs == 0 && !hasPins {
             removeAll(below: end)
             return
         }
         guard end > 0 else { return }
         var next = log.next(atOrAfter: state.firstSequence, everything, upTo: end - 1)
         while let sequence = next {
-            if !neverExpiring.contains(sequence) { expire(sequence) }
+            if !neverExpiring.contains(sequence) && !(hasPins && isPinned(sequence)) { expire(sequence) }
             next = log.next(atOrAfter: sequence + 1, everything, upTo: end - 1)
         }
     }

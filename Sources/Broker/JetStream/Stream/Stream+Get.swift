@@ -27,8 +27,7 @@ extension Stream {
     func find(_ request: MessageGetRequest, _ found: @escaping (StoredMessage?) -> Void) {
         guard let sequence = sequence(of: request, upTo: UInt64.max) else { return found(nil) }
         if sequence <= visibleSequence { return load(sequence, found) }
-        afterCommit { [weak self] _ in
-            guard let self else { return }
+        afterCommit { [unowned self] _ in
             // It may have gone meanwhile, or the commit failed; then what is durable counts.
             guard let sequence = self.sequence(of: request, upTo: visibleSequence) else { return found(nil) }
             load(sequence, found)
@@ -69,7 +68,7 @@ extension Stream {
     func load(_ sequence: UInt64, _ found: @escaping (StoredMessage?) -> Void) {
         switch log.load(sequence) {
         case .message(let message): found(message)
-        case .reading: afterLoad { [weak self] in self?.load(sequence, found) }
+        case .reading: afterLoad { [unowned self] in load(sequence, found) }
         case .absent, .failed: found(nil)
         }
     }

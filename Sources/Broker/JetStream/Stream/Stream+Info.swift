@@ -4,7 +4,10 @@ import Store
 import Wire
 
 extension Stream {
-    /// The stream as replies to CREATE, UPDATE and LIST show it. What follows its origins is not in here.
+    /// What `deleted_details` lists at most: gaps may be of any size.
+    private static let deletedDetailsMax = 1 << 20
+
+    /// The stream as replies to CREATE, UPDATE and LIST show it.
     func info() -> StreamInfo {
         var info = StreamInfo(config: config.withServerMetadata, createdNs: createdNs, timestampNs: host.now.wallNs)
         info.domain = settings.domain
@@ -19,7 +22,8 @@ extension Stream {
         info.state.deletedCount = Int(clamping: state.deleted)
         info.state.lost = state.lost
         info.state.lostBytes = state.lostBytes
-        info.state.consumers = consumers.count
+        info.state.consumers = listedConsumers
+        onInfo?(&info)
         return info
     }
 
@@ -27,15 +31,12 @@ extension Stream {
     func info(_ body: ByteView, _ answer: @escaping ([UInt8]) -> Void) {
         let request: StreamInfoRequest
         do throws(APIError) {
-            request = try RequestBody.decode(body)
+            request = try RequestBody.decodeOptional(body)
         } catch {
             return answer(APIResponse.failure(.streamInfo, error))
         }
         // What it tells must not be taken back by a crash.
-        afterCommit { [weak self] _ in
-            guard let self else { return }
-            answer(info(request))
-        }
+        afterCommit { [unowned self] _ in answer(info(request)) }
     }
 
     private func info(_ request: StreamInfoRequest) -> [UInt8] {
@@ -64,7 +65,7 @@ extension Stream {
         return found.sorted { $0.subject.utf8.lexicographicallyPrecedes($1.subject.utf8) }
     }
 
-    /// The sequences that are missing between the first and the last message.
+    /// The sequences that are missing between the first and the last message, as many as a reply has room for.
     private func deletedSequences() -> [UInt64] {
         let state = log.state
         guard state.deleted > 0, state.messages > 0 else { return [] }
@@ -73,6 +74,7 @@ extension Stream {
         while expected <= state.lastSequence {
             let next = log.next(atOrAfter: expected, everything, upTo: state.lastSequence) ?? state.lastSequence &+ 1
             while expected < next {
+                if deleted.count >= Stream.deletedDetailsMax { return deleted }
                 deleted.append(expected)
                 expected += 1
             }

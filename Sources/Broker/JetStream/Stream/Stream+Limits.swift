@@ -64,7 +64,13 @@ extension Stream {
     private func enforceSubjectLimit(_ id: SubjectID, leaving later: UInt64 = 0) {
         while true {
             let summary = log.subjects.summary(id)
-            guard summary.count > UInt64(config.maxMessagesPerSubject) + later, discard(summary.first) else { return }
+            let kept = UInt64(config.maxMessagesPerSubject) + later
+            guard summary.count > kept else { return }
+            if keyedConsumers.isEmpty {
+                guard discard(summary.first) else { return }
+            } else {
+                guard let oldest = unpinned(id, summary, beyond: kept), discard(oldest) else { return }
+            }
         }
     }
 
@@ -74,10 +80,12 @@ extension Stream {
         let laterMessages = later?.messages ?? 0, laterBytes = later?.bytes ?? 0
         while true {
             let state = log.state
+            let exempt = keyedConsumers.isEmpty ? (messages: 0, bytes: 0) : pinned
             let isOver =
-                (config.maxMessages > 0 && state.messages > UInt64(config.maxMessages) + laterMessages)
-                || (config.maxBytes > 0 && state.bytes > UInt64(config.maxBytes) + laterBytes)
-            guard isOver && state.messages > laterMessages, discard(state.firstSequence) else { return }
+                (config.maxMessages > 0
+                    && state.messages > saturatingSum(UInt64(config.maxMessages) + laterMessages, exempt.messages))
+                || (config.maxBytes > 0 && state.bytes > saturatingSum(UInt64(config.maxBytes) + laterBytes, exempt.bytes))
+            guard isOver && state.messages > laterMessages, let oldest = firstUnpinned(state), discard(oldest) else { return }
         }
     }
 
@@ -106,12 +114,30 @@ extension Stream {
         }
     }
 
+    /// A subject with wildcards, which publishing does not forbid, stands for all that match it, as on nats-server: clients
+    /// purge many keys so.
     func removeSubject(_ subject: ByteView, below sequence: UInt64) {
+        if Subject.hasWildcards(subject) {
+            removeMatching(SubjectFilter([subject.string], log.subjects), below: sequence)
+            return
+        }
         guard let id = log.subjects.id(of: subject) else { return }
         while true {
             let summary = log.subjects.summary(id)
             guard summary.count > 0, summary.first < sequence, discard(summary.first) else { return }
         }
+    }
+
+    /// - Returns: how many messages that were.
+    @discardableResult
+    func removeMatching(_ filter: SubjectFilter, below end: UInt64) -> UInt64 {
+        var removed: UInt64 = 0
+        var from = log.state.firstSequence
+        while from < end, let sequence = log.next(atOrAfter: from, filter, upTo: end - 1) {
+            if discard(sequence) { removed += 1 }
+            from = sequence + 1
+        }
+        return removed
     }
 
     /// - Returns: how many messages that were.

@@ -13,12 +13,16 @@ extension Stream {
     }
 
     /// Stores a message of another stream. It is acknowledged to nobody; `afterCommit` tells when it is durable.
-    /// - Returns: its sequence here, or that of its original if it is a duplicate.
-    func store(fromOrigin place: OriginPlace, subject: ByteView, headers: ByteView, body: ByteView) throws(APIError) -> UInt64 {
+    /// - Returns: its sequence here, or that of its original if it is a duplicate; nil where it cannot be stored before
+    ///   something has come from the disk.
+    func store(fromOrigin place: OriginPlace, subject: ByteView, headers: ByteView, body: ByteView) throws(APIError) -> UInt64?
+    {
         defer { edits.removeAll() }
         if let failure { throw .streamStoreFailed(failure.description) }
+        if rules.contains(.holding) { return nil }
         var publish = Publish(subject: subject, reply: .empty, headers: headers, body: body, known: PublishHeaders(headers))
         publish.origin = .source
+        transformSubject(&publish)
         switch place {
         case .mirror(let sequence, let timeNs):
             guard sequence > log.state.lastSequence else { return sequence }
@@ -29,6 +33,7 @@ extension Stream {
             }
             return try store(&publish)
         case .source(let value):
+            if isCounterLoading(publish.subject) { return nil }
             edit(&publish) { headers in
                 headers.remove(prefix: "Nats-Expected-")
                 headers.remove(prefix: "Nats-Batch-")

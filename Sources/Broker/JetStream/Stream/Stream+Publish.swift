@@ -73,7 +73,7 @@ extension Stream {
         return .stored(try store(&publish))
     }
 
-    private func transformSubject(_ publish: inout Publish) {
+    func transformSubject(_ publish: inout Publish) {
         guard rules.contains(.transform), let subjectTransform else { return }
         transformed.removeAll(keepingCapacity: true)
         guard subjectTransform.apply(publish.subject, to: &transformed, random: host.random) else { return }

@@ -25,7 +25,7 @@ extension Stream {
             case .reading:
                 recovering.removeFirst(index)
                 rules.insert(.holding)
-                return afterLoad { [weak self] in self?.recoverNext() }
+                return afterLoad { [unowned self] in recoverNext() }
             case .message(let message): recover(message)
             case .absent, .failed: break
             }

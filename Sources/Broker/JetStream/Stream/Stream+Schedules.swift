@@ -114,7 +114,7 @@ extension Stream {
         guard let dueNs = schedules[sequence] else { return }
         switch log.load(sequence) {
         case .absent, .failed: schedules[sequence] = nil
-        case .reading: afterLoad { [weak self] in self?.fire(sequence) }
+        case .reading: afterLoad { [unowned self] in fire(sequence) }
         case .message(let message):
             // What follows uses the log, which takes its views back.
             let subject = message.subject.bytes, headers = message.headers.bytes, body = message.payload.bytes
@@ -125,7 +125,7 @@ extension Stream {
                     return
                 }
                 guard let content = content(known, headers: ByteView(headers).bytes, body: body) else {
-                    return afterLoad { [weak self] in self?.fire(sequence) }
+                    return afterLoad { [unowned self] in fire(sequence) }
                 }
                 let isStored = produce(known, subject: subject, content, next: next.repeats ? next.dueNs : nil)
                 if next.repeats {

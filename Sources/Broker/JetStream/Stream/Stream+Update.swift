@@ -18,7 +18,6 @@ extension Stream {
         lastExpiryNs = 0
         if !new.allowAtomicPublish { atomicBatches = AtomicBatches() }
         if !new.allowBatchPublish { fastBatches = [:] }
-        if new.firstSequence > 1, log.state.lastSequence == 0 { setFirstSequence() }
     }
 
     /// Makes what the configuration describes ready for use. It has been checked when the configuration was.

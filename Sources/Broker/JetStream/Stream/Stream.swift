@@ -23,6 +23,8 @@ final class Stream: ConsumerStream {
     /// Has a consumer reached from outside, and no longer.
     var onConsumerAdded: ((Consumer) -> Void)?
     var onConsumerRemoved: ((Consumer) -> Void)?
+    /// Adds what is known of the streams that this one copies.
+    var onInfo: ((inout StreamInfo) -> Void)?
     /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
     var roomForBytes: ((Int) -> APIError?)?
 
@@ -44,6 +46,10 @@ final class Stream: ConsumerStream {
     var syncDueNs: UInt64?
     var isLogSyncDue = false
     var isJournalSyncDue = false
+    /// The last commit of the journal that is synced, and all before it.
+    var journalSynced: UInt64
+    /// Some consumer waits for what is in the journal.
+    var isJournalSyncWanted = false
     let ackPrefix: ScratchBytes
     let name: ScratchBytes
 
@@ -92,6 +98,17 @@ final class Stream: ConsumerStream {
     private(set) var consumers: [String: Consumer] = [:]
     /// The same ones, to walk over.
     private(set) var consumerList: [Consumer] = []
+    /// Those with ordering keys: what they have parked may be exempt from the limits.
+    var keyedConsumers: [Consumer] = []
+    /// Messages before it were found to be exempt.
+    var pinScan: UInt64 = 0
+    private(set) lazy var keyIndexes = KeyIndexes(log)
+    /// Those that clients see: without the ones by which other streams follow this one.
+    private(set) var listedConsumers = 0
+    /// Those that something has happened to in this turn.
+    private var touchedConsumers: [Consumer] = []
+    /// When the first of them all has something to do; may be too early, after something else has come first.
+    private var consumerDeadlineNs = UInt64.max
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
     /// Lets every message through.
@@ -111,6 +128,7 @@ final class Stream: ConsumerStream {
         rules = StreamRules(config)
         everything = SubjectFilter([], log.subjects)
         visibleSequence = log.durableSequence
+        journalSynced = journal?.finishedCommit ?? 0
         lastTimeNs = log.state.lastTimeNs
         duplicates = DuplicateWindow(seed: host.random())
         name = ScratchBytes(Array(config.name.utf8))
@@ -128,6 +146,9 @@ final class Stream: ConsumerStream {
         consumers[consumer.name] = consumer
         let place = consumerList.firstIndex { consumer.name < $0.name } ?? consumerList.count
         consumerList.insert(consumer, at: place)
+        if consumer.keyed != nil { keyedConsumers.append(consumer) }
+        if !consumer.config.direct { listedConsumers += 1 }
+        if consumer.isTouched { consumerTouched(consumer) }
         onConsumerAdded?(consumer)
     }
 
@@ -135,9 +156,14 @@ final class Stream: ConsumerStream {
         guard consumers[consumer.name] === consumer else { return }
         consumers[consumer.name] = nil
         consumerList.removeAll { $0 === consumer }
+        keyedConsumers.removeAll { $0 === consumer }
+        keyIndexes.dropUnused()
+        if !consumer.config.direct { listedConsumers -= 1 }
         if config.retention == .interest { isSweepDue = true }
         onConsumerRemoved?(consumer)
     }
+
+    func consumerTouched(_ consumer: Consumer) { touchedConsumers.append(consumer) }
 
     func consumerExpired(_ consumer: Consumer) { onConsumerExpired?(consumer) }
 
@@ -145,7 +171,7 @@ final class Stream: ConsumerStream {
         if !neverExpiring.isEmpty { neverExpiring.remove(sequence) }
         if !markers.isEmpty { markers.remove(sequence) }
         if !schedules.isEmpty { schedules[sequence] = nil }
-        for consumer in consumerList { consumer.messageRemoved(sequence, subject) }
+        for consumer in consumerList { consumer.messageRemoved(sequence, subject, bytes: bytes) }
     }
 
     // MARK: Turns
@@ -154,9 +180,22 @@ final class Stream: ConsumerStream {
     func turnEnded() {
         settle()
         if isSweepDue { sweep() }
-        for consumer in consumerList { consumer.turnEnded() }
+        if !touchedConsumers.isEmpty { endTouchedTurns() }
         commit()
         settle()
+    }
+
+    /// A thousand consumers cost nothing while nothing happens to them.
+    private func endTouchedTurns() {
+        // What one consumer does may concern another; that ends soon, and what is left is for the next turn.
+        for _ in 0..<4 where !touchedConsumers.isEmpty {
+            let touched = touchedConsumers
+            touchedConsumers = []
+            for consumer in touched {
+                consumer.turnEnded()
+                consumerDeadlineNs = min(consumerDeadlineNs, consumer.nextDeadlineNs ?? .max)
+            }
+        }
     }
 
     /// When `advance` is worth calling, on the monotonic clock.
@@ -170,7 +209,7 @@ final class Stream: ConsumerStream {
         consider(scheduleDeadlineNs)
         consider(atomicBatches.nextDeadlineNs)
         consider(fastBatchDeadlineNs)
-        for consumer in consumerList { consider(consumer.nextDeadlineNs) }
+        if consumerDeadlineNs < .max { consider(consumerDeadlineNs) }
         return next
     }
 
@@ -181,7 +220,12 @@ final class Stream: ConsumerStream {
         fireSchedules()
         abandonIdleBatches()
         forgetIdleFastBatches()
-        for consumer in consumerList { consumer.advance() }
+        guard consumerDeadlineNs <= host.now.monotonicNs else { return }
+        consumerDeadlineNs = .max
+        for consumer in consumerList {
+            consumer.advance()
+            consumerDeadlineNs = min(consumerDeadlineNs, consumer.nextDeadlineNs ?? .max)
+        }
     }
 
     /// The monotonic clock's reading at a wall time.

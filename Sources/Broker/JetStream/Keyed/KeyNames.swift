@@ -1,0 +1,214 @@
+// Gives each ordering key of a stream a small number, and holds its text once for all consumers.
+
+import CLinux
+import Glibc
+import Wire
+
+/// A small number for a key, valid while somebody uses it. 0 is no key: such a message is its own.
+typealias KeyID = UInt32
+
+/// Records in one array by number; a hash table with open addressing leads from a text to its number.
+struct KeyNames: ~Copyable {
+    /// 32 bytes, beside the text and the slot in the hash table.
+    struct Record {
+        /// Of the text alone: a journal may hold it.
+        var hash: UInt64 = 0
+        var text: UnsafeMutablePointer<UInt8>?
+        /// The last message with this key that the index knows.
+        var tail: UInt64 = 0
+        var length: UInt32 = 0
+        /// Messages in the index, and consumers for whom something of the key is outstanding.
+        var uses: UInt32 = 0
+    }
+
+    private var records: UnsafeMutablePointer<Record>
+    private var capacity = 16
+    private var nextID = 1
+    private var unused: [KeyID] = []
+    /// Numbers; 0 where there is none.
+    private var slots: UnsafeMutablePointer<KeyID>
+    private var slotCount = 32
+    private(set) var count = 0
+
+    init() {
+        records = .allocate(capacity: capacity)
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: 0, count: slotCount)
+    }
+
+    deinit {
+        for id in 1..<nextID { records[id].text?.deallocate() }
+        records.deallocate()
+        slots.deallocate()
+    }
+
+    /// Bytes that it holds, texts included.
+    var memory: Int {
+        var bytes = capacity * MemoryLayout<Record>.stride + slotCount * 4 + unused.capacity * 4
+        for id in 1..<nextID where records[id].text != nil { bytes += malloc_usable_size(records[id].text) + 8 }
+        return bytes
+    }
+
+    /// Of a number that is in use.
+    @inline(__always)
+    func record(_ id: KeyID) -> UnsafeMutablePointer<Record> {
+        assert(id > 0 && Int(id) < nextID)
+        return records + Int(id)
+    }
+
+    /// Valid until the number is no longer used.
+    func text(_ id: KeyID) -> ByteView {
+        guard id > 0, Int(id) < nextID, let text = records[Int(id)].text else { return .empty }
+        return ByteView(text, Int(records[Int(id)].length))
+    }
+
+    func find(_ text: ByteView) -> KeyID? {
+        let hash = KeyNames.hash(text)
+        var place = home(hash)
+        while slots[place] != 0 {
+            if isKey(slots[place], text, hash) { return slots[place] }
+            place = (place &+ 1) & (slotCount &- 1)
+        }
+        return nil
+    }
+
+    /// The key with a hash that a journal has kept.
+    func find(hash: UInt64) -> KeyID? {
+        var place = home(hash)
+        while slots[place] != 0 {
+            if records[Int(slots[place])].hash == hash { return slots[place] }
+            place = (place &+ 1) & (slotCount &- 1)
+        }
+        return nil
+    }
+
+    /// The number of a text, with one use more; 0 where no number is left.
+    mutating func use(_ text: ByteView) -> KeyID {
+        let hash = KeyNames.hash(text)
+        var place = home(hash)
+        while slots[place] != 0 {
+            let id = slots[place]
+            if isKey(id, text, hash) {
+                records[Int(id)].uses &+= 1
+                return id
+            }
+            place = (place &+ 1) & (slotCount &- 1)
+        }
+        return add(text, hash)
+    }
+
+    mutating func retain(_ id: KeyID) { records[Int(id)].uses &+= 1 }
+
+    mutating func release(_ id: KeyID) {
+        assert(records[Int(id)].uses > 0)
+        records[Int(id)].uses &-= 1
+        if records[Int(id)].uses == 0 { remove(id) }
+    }
+
+    private mutating func add(_ text: ByteView, _ hash: UInt64) -> KeyID {
+        guard let id = takeID() else { return 0 }
+        if (count + 1) * 4 > slotCount * 3 { growSlots() }
+        let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, text.count))
+        copy.initialize(from: text.base, count: text.count)
+        (records + Int(id)).initialize(
+            to: Record(hash: hash, text: copy, tail: 0, length: UInt32(truncatingIfNeeded: text.count), uses: 1))
+        insert(id, hash)
+        count += 1
+        return id
+    }
+
+    private mutating func takeID() -> KeyID? {
+        if let id = unused.popLast() { return id }
+        guard nextID < 1 << 31 else { return nil }
+        if nextID == capacity {
+            let larger = UnsafeMutablePointer<Record>.allocate(capacity: capacity * 2)
+            // The first one is never used.
+            (larger + 1).moveInitialize(from: records + 1, count: capacity - 1)
+            records.deallocate()
+            records = larger
+            capacity *= 2
+        }
+        defer { nextID += 1 }
+        return KeyID(nextID)
+    }
+
+    // MARK: Hash table
+
+    /// The same for the same text everywhere.
+    static func hash(_ text: ByteView) -> UInt64 {
+        var value = UInt64(truncatingIfNeeded: text.count) &* 0x9E37_79B9_7F4A_7C15
+        let bytes = UnsafeRawPointer(text.base)
+        var at = 0
+        while at + 8 <= text.count {
+            value = fold(value ^ bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+            at += 8
+        }
+        var rest: UInt64 = 1
+        while at < text.count {
+            rest = rest << 8 | UInt64(text.base[at])
+            at += 1
+        }
+        return fold(value ^ rest)
+    }
+
+    @inline(__always)
+    private static func fold(_ value: UInt64) -> UInt64 {
+        let product = (value ^ 0xA076_1D64_78BD_642F).multipliedFullWidth(by: 0xE703_7ED1_A0B4_28DB)
+        return product.high ^ product.low
+    }
+
+    /// Seeded, so that nobody can choose keys that collide in the table alone.
+    @inline(__always) private func home(_ hash: UInt64) -> Int {
+        Int(truncatingIfNeeded: ((hash ^ KeyNames.seed) &* 0x9E37_79B9_7F4A_7C15) >> 32) & (slotCount &- 1)
+    }
+
+    private static let seed = UInt64.random(in: 0...UInt64.max)
+
+    @inline(__always) private func isKey(_ id: KeyID, _ text: ByteView, _ hash: UInt64) -> Bool {
+        let record = records + Int(id)
+        guard record.pointee.hash == hash, Int(record.pointee.length) == text.count, let known = record.pointee.text else {
+            return false
+        }
+        return memcmp(known, text.base, text.count) == 0
+    }
+
+    private mutating func insert(_ id: KeyID, _ hash: UInt64) {
+        var place = home(hash)
+        while slots[place] != 0 { place = (place &+ 1) & (slotCount &- 1) }
+        slots[place] = id
+    }
+
+    private mutating func growSlots() {
+        let old = slots, oldCount = slotCount
+        slotCount *= 2
+        slots = .allocate(capacity: slotCount)
+        slots.initialize(repeating: 0, count: slotCount)
+        for place in 0..<oldCount where old[place] != 0 { insert(old[place], records[Int(old[place])].hash) }
+        old.deallocate()
+    }
+
+    /// Closes the hole by moving later slots of the same run back, so that no search ends early.
+    private mutating func remove(_ id: KeyID) {
+        let mask = slotCount - 1
+        var hole = home(records[Int(id)].hash)
+        while slots[hole] != id {
+            if slots[hole] == 0 { return }
+            hole = (hole + 1) & mask
+        }
+        var place = hole
+        while true {
+            place = (place + 1) & mask
+            if slots[place] == 0 { break }
+            let wanted = home(records[Int(slots[place])].hash)
+            if (place &- wanted) & mask >= (place &- hole) & mask {
+                slots[hole] = slots[place]
+                hole = place
+            }
+        }
+        slots[hole] = 0
+        records[Int(id)].text?.deallocate()
+        records[Int(id)].text = nil
+        unused.append(id)
+        count -= 1
+    }
+}

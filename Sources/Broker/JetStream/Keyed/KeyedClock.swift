@@ -1,0 +1,64 @@
+// What time brings to a keyed consumer: leases and back-offs that end, retries that an operator wants spread.
+
+import Wire
+
+extension KeyedDelivery {
+    /// When `advance` has something to do; monotonic.
+    var nextDeadlineNs: UInt64 {
+        guard isReady else { return .max }
+        return min(table.nextMoment ?? .max, retrying?.dueNs ?? .max)
+    }
+
+    func advance(_ now: Instant) {
+        guard resolve() else { return }
+        while let moment = table.nextMoment, moment <= now.monotonicNs, moment != .max {
+            expire(table.nextTimed)
+            if record.isFull { consumer.writeRecord(now) }
+        }
+        continueRetries(now)
+        if circuit != nil { updateHold(now) }
+    }
+
+    /// A lease or a back-off has ended.
+    private func expire(_ slot: OutstandingTable.Slot) {
+        switch table[slot].state {
+        case .leased where isExhausted(slot): exhaust(slot)
+        case .orphaned: finish(slot)
+        default: release(slot)
+        }
+    }
+
+    /// A client's connection has closed: with `release_on_disconnect` its leases end.
+    func clientClosed(_ client: UInt64) {
+        guard settings.releasesOnDisconnect, client != 0, isReady else { return }
+        var slots: [OutstandingTable.Slot] = []
+        table.forEach { slot in
+            let entry = table[slot]
+            if entry.holder == client && (entry.state == .leased || entry.state == .orphaned) { slots.append(slot) }
+        }
+        slots.sort { table[$0].sequence < table[$1].sequence }
+        for slot in slots { expire(slot) }
+    }
+
+    /// When the last lease ends; nil without any. 0 stands for those that never do.
+    var lastLeaseNs: UInt64? {
+        var last: UInt64?
+        table.forEach { slot in
+            let entry = table[slot]
+            if entry.state.isTimed { last = max(last ?? 0, entry.moment == .max ? 0 : entry.moment) }
+        }
+        return last
+    }
+}
+
+/// Retries of everything that is parked, spread over time.
+struct RetryRun {
+    var left: Int
+    /// Retries in a second; 0 is all at once.
+    var rate: Int
+    /// Only what was parked up to this version.
+    var lastVersion: UInt64
+    var actor: String
+    var reason: String
+    var dueNs: UInt64
+}

@@ -1,0 +1,368 @@
+// Keyed consumers: one test for each rule of filters, removals, updates, retention, acks and resets.
+
+import Testing
+import Wire
+
+@testable import Broker
+
+@Suite struct KeyedRulesTests {
+    private func world(_ change: (inout StreamConfig) -> Void = { _ in }) throws -> ConsumerFixture {
+        let world = try ConsumerFixture(change)
+        world.subscribe("$BELLHOP.>")
+        return world
+    }
+
+    private func update(_ world: ConsumerFixture, _ consumer: Consumer, _ change: (inout ConsumerConfig) -> Void) throws {
+        var config = consumer.config
+        change(&config)
+        let creation = try config.checkedForCreate(
+            action: .update, pedantic: false, stream: world.config, limits: JetStreamLimits(), existing: consumer.config,
+            others: [], hasInterest: { _ in false })
+        guard case .update(let checked) = creation else { throw ErrorText("no update") }
+        consumer.update(checked)
+        world.endTurn()
+    }
+
+    private func refusal(_ change: (inout ConsumerConfig) -> Void) -> APIError? {
+        do {
+            let world = try world()
+            _ = try world.createKeyed("c") { change(&$0) }
+            return nil
+        } catch { return error as? APIError }
+    }
+
+    // MARK: Metadata
+
+    @Test(arguments: [
+        ["bellhop.key": "token:0"], ["bellhop.key": "token:x"], ["bellhop.key": "subject"], ["bellhop.key": "header:"],
+        ["bellhop.key": "header:a b"], ["bellhop.unknown": "1"], ["bellhop.on_max_deliver": "drop"],
+        ["bellhop.park_retention": "keep"], ["bellhop.max_parked_keys": "0"], ["bellhop.max_parked_keys": "-1"],
+        ["bellhop.max_parked_bytes": "1GB"], ["bellhop.max_pending_per_key": "0"], ["bellhop.park_circuit": "2/60s"],
+        ["bellhop.park_circuit": "0.5"], ["bellhop.park_circuit": "0.5/60"], ["bellhop.key_affinity": "yes"],
+        ["bellhop.release_on_disconnect": "1"],
+    ]) func badMetadataIsRefused(metadata: [String: String]) {
+        let error = refusal { $0.metadata.merge(metadata) { $1 } }
+        #expect(error?.errorCode == 10012, "\(metadata)")
+    }
+
+    @Test func othersWithoutAKeyAreRefused() {
+        let error = refusal { $0.metadata = ["bellhop.max_parked_keys": "1"] }
+        #expect(error?.errorCode == 10012)
+    }
+
+    @Test func whatDoesNotGoTogetherIsRefused() {
+        let changes: [(inout ConsumerConfig) -> Void] = [
+            { $0.ackPolicy = .none }, { $0.ackPolicy = .all },
+            { $0.deliverSubject = "push" },
+            { $0.replayPolicy = .original },
+            {
+                $0.metadata["bellhop.key_affinity"] = "sticky"
+                $0.priorityGroups = ["g"]
+                $0.priorityPolicy = .overflow
+            },
+        ]
+        for (place, change) in changes.enumerated() { #expect(refusal(change)?.errorCode == 10012, "\(place)") }
+    }
+
+    @Test func repliesTellTheLevel() throws {
+        let world = try world()
+        let consumer = try world.createKeyed()
+        #expect(consumer.config.metadata["bellhop.level"] == nil)
+        #expect(consumer.info().config?.metadata["bellhop.level"] == "1")
+        #expect(consumer.info().config?.metadata["bellhop.durable"] == nil)
+        var asked = consumer.config
+        asked.metadata["bellhop.level"] = "7"
+        asked.metadata["bellhop.durable"] = "false"
+        #expect(asked.isSame(as: consumer.config))
+        let plain = try world.create("plain")
+        #expect(plain.info().config?.metadata["bellhop.level"] == nil)
+        let memory = try world.createKeyed("m") { $0.memoryStorage = true }
+        #expect(memory.info().config?.metadata["bellhop.durable"] == "false")
+    }
+
+    @Test func theKeyStaysTheRestMayChange() throws {
+        let world = try world()
+        try world.store("s.a", "s.a")
+        let consumer = try world.createKeyed()
+        for change in [
+            { $0.metadata["bellhop.key"] = "token:1" }, { $0.metadata["bellhop.key"] = nil },
+        ] as [(inout ConsumerConfig) -> Void] {
+            #expect(throws: APIError.self) { try update(world, consumer, change) }
+        }
+        let plain = try world.create("plain")
+        #expect(throws: APIError.self) { try update(world, plain) { $0.metadata["bellhop.key"] = "token:2" } }
+        #expect(world.lease(consumer).sequences == [1])
+        try update(world, consumer) { $0.metadata["bellhop.max_pending_per_key"] = "2" }
+        #expect(world.lease(consumer).sequences == [2])
+    }
+
+    // MARK: Filters
+
+    @Test func oneKeySpaceForAllFilters() throws {
+        let world = try world()
+        try world.store("s.k.x", "s.k.y", "s.k.z", "s.k.x")
+        let consumer = try world.createKeyed("c") { $0.filterSubjects = ["s.*.x", "s.*.y"] }
+        let first = world.lease(consumer)
+        #expect(first.sequences == [1])
+        world.ack(consumer, first[0])
+        let second = world.lease(consumer)
+        #expect(second.sequences == [2])
+        world.ack(consumer, second[0])
+        #expect(world.lease(consumer).sequences == [4])
+    }
+
+    @Test func aFilterUpdateDropsWhatWaits() throws {
+        let world = try world()
+        try world.store("s.a.x", "s.a.y", "s.a.x", "s.b.y", "s.c.y", "s.c.x")
+        let consumer = try world.createKeyed()
+        let first = world.lease(consumer)
+        #expect(first.sequences == [1, 4, 5])
+        world.ack(consumer, first[1], "-NAK 1h")
+        world.ack(consumer, first[2], "-NAK")
+        try update(world, consumer) { $0.filterSubjects = ["s.*.x"] }
+        world.endTurn()
+        // b has nothing left; c goes on with what matches; the lease of a finishes.
+        #expect(world.lease(consumer).sequences == [6])
+        world.ack(consumer, first[0])
+        #expect(world.lease(consumer).sequences == [3])
+        #expect(consumer.info().pending == 0)
+    }
+
+    // MARK: Removed
+
+    @Test func removedWhileItWaits() throws {
+        let world = try world()
+        try world.store("s.a", "s.a", "s.a", "s.b")
+        let consumer = try world.createKeyed()
+        let first = world.lease(consumer)
+        _ = try world.log.remove(2, erases: false)
+        #expect(consumer.info().pending == 1)
+        world.ack(consumer, first[1], "-NAK 1h")
+        _ = try world.log.remove(4, erases: false)
+        world.ack(consumer, first[0])
+        #expect(world.lease(consumer).sequences == [3])
+        #expect(consumer.keyed?.table.count == 1)
+    }
+
+    @Test func removedWhileItIsLeased() throws {
+        let world = try world()
+        try world.store("s.a", "s.a", "s.b", "s.b")
+        let consumer = try world.createKeyed("c") { $0.maxDeliver = 1 }
+        let first = world.lease(consumer)
+        _ = try world.log.remove(1, erases: false)
+        _ = try world.log.remove(3, erases: false)
+        world.endTurn()
+        // The worker still works: the next waits for its ack, or for the ack wait.
+        #expect(world.lease(consumer).isEmpty)
+        world.ack(consumer, first[0])
+        #expect(world.lease(consumer).sequences == [2])
+        world.pass(ms: 500)
+        #expect(world.lease(consumer).isEmpty)
+        world.pass(ms: 600)
+        #expect(world.lease(consumer).sequences == [4])
+        #expect(world.parked(consumer).isEmpty || world.parked(consumer) == ["a": 1])
+    }
+
+    @Test func anExplicitRemovalEndsAPark() throws {
+        let world = try world()
+        try world.store("s.a", "s.a")
+        let consumer = try world.createKeyed()
+        world.park(consumer, world.lease(consumer)[0])
+        #expect(world.lease(consumer).isEmpty && world.parked(consumer).count == 1)
+        _ = world.taken()
+        _ = try world.log.remove(1, erases: false)
+        world.endTurn()
+        world.endTurn()
+        #expect(world.taken().contains { $0.to == "$BELLHOP.ADVISORY.PARK_ENDED.S.c" && $0.payload.contains("removed") })
+        #expect(world.lease(consumer).sequences == [2] && world.parked(consumer).isEmpty)
+    }
+
+    @Test func whatLeftDuringARestart() throws {
+        var world = try world()
+        try world.store("s.a", "s.a", "s.b", "s.b")
+        let consumer = try world.createKeyed()
+        world.park(consumer, world.lease(consumer)[0])
+        for sequence in [1, 3] as [UInt64] { _ = try world.log.remove(sequence, erases: false) }
+        world.commitLog()
+        // The journal knows nothing of it: it had no turn any more.
+        world = try world.restarted(afterNs: 100_000_000)
+        let recovered = try #require(world.registry["c"])
+        world.endTurn()
+        #expect(world.lease(recovered).sequences == [2])
+        world.pass(ms: 1_100)
+        #expect(Set(world.lease(recovered).sequences) == [2, 4])
+    }
+
+    // MARK: Max deliver, term, nak
+
+    @Test func exhaustedMessagesPark() throws {
+        let world = try world()
+        try world.store("s.a", "s.a", "s.b")
+        let consumer = try world.createKeyed("c") { $0.maxDeliver = 2 }
+        for _ in 0..<2 {
+            let sent = world.lease(consumer)
+            for delivery in sent where delivery.sequence == 3 { world.ack(consumer, delivery) }
+            world.pass(ms: 1_100)
+        }
+        let dead = world.taken().filter { $0.to == "$BELLHOP.DLQ.S.c.YQ" }
+        #expect(dead.count == 1 && dead[0].payload.contains(#""reason":"max_deliver""#))
+        #expect(dead[0].payload.contains(#""stream_seq":1"#) && dead[0].payload.contains(#""deliveries":2"#))
+        #expect(world.lease(consumer).isEmpty)
+        #expect(consumer.info().ackPending == 0 && consumer.info().ackFloor.stream == 0)
+    }
+
+    @Test func skipGoesOn() throws {
+        let world = try world { $0.retention = .workqueue }
+        try world.store("s.a", "s.a", "s.a")
+        let consumer = try world.createKeyed("c", ["bellhop.on_max_deliver": "skip"]) { $0.maxDeliver = 1 }
+        _ = world.lease(consumer)
+        world.pass(ms: 1_100)
+        #expect(!world.log.contains(1))
+        let second = world.lease(consumer)
+        #expect(second.sequences == [2])
+        world.ack(consumer, second[0], "+TERM bad", reply: "t")
+        world.endTurn()
+        #expect(world.taken().contains { $0.to == "t" && $0.headers.isEmpty })
+        #expect(world.lease(consumer).sequences == [3] && !world.log.contains(2) && world.parked(consumer).isEmpty)
+    }
+
+    @Test func withoutMaxDeliverOnlyTermParks() throws {
+        let world = try world()
+        try world.store("s.a")
+        let consumer = try world.createKeyed()
+        for delivery in 1...20 {
+            let sent = world.lease(consumer)
+            #expect(sent.first?.reference?.deliveries == UInt64(delivery))
+            world.pass(ms: 1_100)
+        }
+        world.ack(consumer, world.lease(consumer)[0], "+TERM")
+        world.endTurn()
+        #expect(world.parked(consumer).count == 1)
+    }
+
+    @Test func termIsAnsweredWhenTheParkIsDurable() throws {
+        let world = try world()
+        try world.store("s.a")
+        let consumer = try world.createKeyed()
+        let first = world.lease(consumer)
+        world.ack(consumer, first[0], "+TERM", reply: "t", ends: false)
+        world.endTurn(commits: false)
+        #expect(!world.taken().contains { $0.to == "t" || $0.to.hasPrefix("$BELLHOP.DLQ") })
+        #expect(world.parked(consumer).isEmpty || true)
+        world.commitJournal()
+        #expect(world.taken().contains { $0.to == "t" || $0.to.hasPrefix("$BELLHOP.DLQ") } || !world.parked(consumer).isEmpty)
+    }
+
+    @Test func aDelayedNakCountsAnAttempt() throws {
+        let world = try world()
+        try world.store("s.a")
+        let consumer = try world.createKeyed("c") { $0.maxDeliver = 2 }
+        world.ack(consumer, world.lease(consumer)[0], "-NAK 100ms")
+        world.pass(ms: 150)
+        world.ack(consumer, world.lease(consumer)[0], "-NAK 100ms")
+        world.endTurn()
+        #expect(world.parked(consumer).count == 1)
+    }
+
+    @Test func blockedKeysTakeNoSlot() throws {
+        let world = try world()
+        for key in 0..<6 { try world.append("s.k\(key)") }
+        world.commitLog()
+        let consumer = try world.createKeyed("c") { $0.maxAckPending = 2 }
+        let first = world.lease(consumer)
+        #expect(first.count == 2)
+        world.ack(consumer, first[0], "-NAK 1h")
+        world.park(consumer, first[1])
+        let second = world.lease(consumer)
+        #expect(second.count == 2)
+        world.ack(consumer, second[0])
+        // A redelivery needs a free slot, too.
+        world.pass(ms: 1_100)
+        #expect(world.lease(consumer).count == 2 && world.lease(consumer).isEmpty)
+    }
+
+    // MARK: Work queue and interest
+
+    @Test func workQueuesKeepWhatIsParkedOrWaits() throws {
+        let world = try world { $0.retention = .workqueue }
+        try world.store("s.a", "s.a", "s.b")
+        let consumer = try world.createKeyed()
+        let first = world.lease(consumer)
+        world.park(consumer, first[0])
+        world.ack(consumer, first[1])
+        #expect(world.log.contains(1) && world.log.contains(2) && !world.log.contains(3))
+        #expect(consumer.isWaiting(for: 1) && consumer.isWaiting(for: 2))
+        let version = try #require(world.parked(consumer)["a"])
+        _ = world.command(consumer, .skip, #"{"key":"a","version":\#(version),"reason":"r","actor":"me"}"#)
+        #expect(!world.log.contains(1))
+        world.ack(consumer, world.lease(consumer)[0])
+        #expect(world.log.state.messages == 0)
+    }
+
+    // MARK: Memory, recreation, reset
+
+    @Test func memoryConsumersWorkAlike() throws {
+        let world = try world()
+        try world.store("s.a", "s.a", "s.b")
+        let consumer = try world.createKeyed("c") { $0.memoryStorage = true }
+        let first = world.lease(consumer)
+        #expect(first.sequences == [1, 3])
+        world.ack(consumer, first[0])
+        world.park(consumer, first[1])
+        #expect(world.lease(consumer).sequences == [2])
+        #expect(world.parked(consumer).keys.sorted() == ["b"])
+    }
+
+    @Test func oldAcksDoNotMatchARecreatedConsumer() throws {
+        let world = try world()
+        try world.store("s.a", "s.b", "s.c")
+        var consumer = try world.createKeyed()
+        let first = world.lease(consumer)
+        world.park(consumer, first[1])
+        _ = world.taken()
+        world.registry.delete(consumer)
+        #expect(world.taken().contains { $0.to == "$BELLHOP.ADVISORY.PARKS_DROPPED.S.c" && $0.payload.contains(#""parked":1"#) })
+        consumer = try world.createKeyed()
+        let again = world.lease(consumer)
+        #expect(again.sequences == [1, 2, 3])
+        world.ack(consumer, first[0], reply: "r")
+        world.endTurn()
+        #expect(world.taken().filter { $0.to == "r" }.map(\.status) == ["503 Stale Ack"])
+        #expect(consumer.info().ackPending == 3)
+    }
+
+    @Test func resetIsRefusedWhileKeysAreParked() throws {
+        let world = try world()
+        try world.store("s.a", "s.a")
+        let consumer = try world.createKeyed()
+        let first = world.lease(consumer)
+        world.park(consumer, first[0])
+        #expect(throws: APIError.self) { try consumer.reset(to: 0) }
+        _ = try consumer.reset(to: 1)
+        world.endTurn()
+        #expect(world.parked(consumer).isEmpty)
+        let again = world.lease(consumer)
+        #expect(again.sequences == [1])
+        world.ack(consumer, first[0], reply: "r")
+        world.endTurn()
+        #expect(world.taken().filter { $0.to == "r" }.map(\.status) == ["503 Stale Ack"])
+    }
+
+    // MARK: Info
+
+    @Test func infoHasJetStreamsFields() throws {
+        let world = try world()
+        try world.store("s.a", "s.a", "s.b", "s.c", "s.d")
+        let consumer = try world.createKeyed()
+        let first = world.lease(consumer)
+        #expect(first.sequences == [1, 3, 4, 5])
+        world.ack(consumer, first[0])
+        world.ack(consumer, first[1], "-NAK 1h")
+        world.park(consumer, first[2])
+        let info = consumer.info()
+        #expect(info.pending == 1 && info.ackPending == 1 && info.redelivered == 1)
+        #expect(info.delivered.stream == 5 && info.ackFloor.stream == 1)
+        let reply = world.command(consumer, .info).object
+        #expect(reply?["parked"]?.int64 == 1 && reply?["backoff"]?.int64 == 1 && reply?["blocked"]?.int64 == 2)
+    }
+}

@@ -1,0 +1,73 @@
+// What a stream does for its consumers: it shows them what is durable, and what has come from the disk.
+
+import Store
+import Testing
+import Wire
+
+@testable import Broker
+
+@Suite struct StreamConsumerTests {
+    /// A pull consumer whose messages go to `inbox`.
+    static func consumer(_ kit: StreamKit, _ name: String = "c", filter: String = "") -> Consumer {
+        var config = ConsumerConfig()
+        config.durable = name
+        config.name = name
+        config.ackPolicy = .explicit
+        config.filterSubject = filter
+        config.maxAckPending = 1000
+        config.maxWaiting = 512
+        return kit.registry.create(config)
+    }
+
+    static func pull(_ consumer: Consumer, _ batch: Int, inbox: String = "inbox", _ kit: StreamKit) {
+        kit.interests.insert(inbox)
+        Array("\(batch)".utf8).withUnsafeBytes { body in
+            Array(inbox.utf8).withUnsafeBytes { consumer.pull(ByteView(body), reply: ByteView($0)) }
+        }
+    }
+
+    @Test func deliversWhatTheDiskMustBeAskedFor() throws {
+        let kit = try StreamKit(disk: ColdDisk())
+        for number in 0..<40 { kit.publish("s.\(number)", "m\(number)") }
+        let consumer = Self.consumer(kit)
+        kit.output = []
+        Self.pull(consumer, 40, kit)
+        kit.turn()
+        #expect(kit.output.map(\.payload) == (0..<40).map { "m\($0)" })
+    }
+}
+
+/// A disk whose cache never has anything: every read is one that waits.
+private struct ColdDisk: Disk {
+    private let disk = SystemDisk()
+
+    func makeDirectory(_ path: String) throws(DiskError) { try disk.makeDirectory(path) }
+    func list(_ path: String) throws(DiskError) -> [String] { try disk.list(path) }
+    func open(_ path: String, create: Bool) throws(DiskError) -> any DiskFile {
+        ColdFile(file: try disk.open(path, create: create))
+    }
+    func rename(_ source: String, to target: String) throws(DiskError) { try disk.rename(source, to: target) }
+    func remove(_ path: String) throws(DiskError) { try disk.remove(path) }
+    func removeDirectory(_ path: String) throws(DiskError) { try disk.removeDirectory(path) }
+    func syncDirectory(_ path: String) throws(DiskError) { try disk.syncDirectory(path) }
+    func availableBytes(_ path: String) throws(DiskError) -> UInt64 { try disk.availableBytes(path) }
+}
+
+private final class ColdFile: DiskFile {
+    private let file: any DiskFile
+    var path: String { file.path }
+
+    init(file: any DiskFile) { self.file = file }
+
+    func size() throws(DiskError) -> Int { try file.size() }
+    func read(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int {
+        try file.read(target, count, at: offset)
+    }
+    func readCached(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int? { nil }
+    func write(_ source: UnsafeRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int {
+        try file.write(source, count, at: offset)
+    }
+    func allocate(_ bytes: Int) throws(DiskError) { try file.allocate(bytes) }
+    func truncate(_ bytes: Int) throws(DiskError) { try file.truncate(bytes) }
+    func sync() throws(DiskError) { try file.sync() }
+}
