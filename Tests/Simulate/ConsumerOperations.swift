@@ -32,7 +32,7 @@ extension Simulation {
         case 0..<4: config.deliverPolicy = .all
         case 4: config.deliverPolicy = .new
         case 5: config.deliverPolicy = .last
-        case 6: (config.deliverPolicy, config.startSequence) = (.byStartSequence, max(1, someSequence()))
+        case 6: (config.deliverPolicy, config.startSequence) = (.byStartSequence, someStart())
         case 7:
             config.deliverPolicy = .byStartTime
             config.startTimeNs = world.now.wallNs - Int64(random.below(600)) * 1_000_000_000
@@ -118,6 +118,12 @@ extension Simulation {
         consumers[name] = consumer
     }
 
+    /// Where a consumer may begin; what an interest stream keeps for one that begins later than its end is nobody's promise.
+    private func someStart() -> UInt64 {
+        let sequence = max(1, someSequence())
+        return model.config.retention == .limits ? sequence : min(sequence, model.lastSequence + 1)
+    }
+
     private func someConsumer() -> String? {
         let names = consumers.keys.sorted()
         return names.isEmpty ? nil : names[random.below(names.count)]
@@ -151,7 +157,7 @@ extension Simulation {
 
     private func resetConsumer() throws {
         guard let name = someConsumer(), random.once(in: 2), var consumer = consumers[name] else { return }
-        let sequence = random.once(in: 2) ? 0 : max(1, someSequence())
+        let sequence = random.once(in: 2) ? 0 : someStart()
         let body = sequence == 0 ? "" : "{\"seq\":\(sequence)}"
         note("reset \(name) \(body)")
         var code = 0
@@ -274,7 +280,7 @@ extension Simulation {
         let key = World.key(Array("push.\(name)".utf8), Array(group.utf8))
         let comes = !world.interests.contains(key)
         note("\(comes ? "listen" : "leave") \(key)")
-        consumers[name]?.activeNs = world.now.monotonicNs
+        if consumers[name]?.config.isPull == false { consumers[name]?.activeNs = world.now.monotonicNs }
         comes ? world.subscribe(key) : world.unsubscribe(key)
         for (consumer, reply) in flowControls {
             world.send(reply) { world.registry[consumer]?.receive(flowControl: $0) }

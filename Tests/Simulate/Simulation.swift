@@ -46,6 +46,8 @@ final class Simulation {
     var ended: [String: String] = [:]
     /// Answers to acks that must come.
     var confirmations: Set<String> = []
+    /// The last message of the step before.
+    var visibleSequence: UInt64 = 0
     var flowControls: [(consumer: String, reply: String)] = []
 
     init(seed: UInt64, traces: Bool) throws {
@@ -104,6 +106,7 @@ final class Simulation {
         try model.passTime(world)
         for sent in taken where !sent.to.hasPrefix("pub.") { try hear(sent) }
         try followConsumers()
+        visibleSequence = model.lastSequence
         if let missing = confirmations.first { throw Disagreement("no answer to an ack: \(missing)") }
         if let missing = ended.first { throw Disagreement("no status: \(missing)") }
         if !model.republished.isEmpty { throw Disagreement("not republished: \(model.republished[0])") }

@@ -175,7 +175,8 @@ extension Simulation {
     func delete(_ sequence: UInt64) -> Int {
         if model.config.sealed { return 10109 }
         if model.config.denyDelete { return 10057 }
-        return model.remove(sequence) ? 0 : 10057
+        if sequence > model.lastSequence || sequence == 0 { return 10057 }
+        return model.remove(sequence) ? 0 : 10043
     }
 
     func expectCode(_ answer: String, _ expected: Int) throws {
