@@ -206,7 +206,9 @@ extension Simulation {
             let expires = UInt64([1, 30, 600][random.below(3)]) * 1_000_000_000
             request.expiresNs = world.now.monotonicNs + expires
             members.append("\"expires\":\(expires)")
-            if random.once(in: 4) { members.append("\"idle_heartbeat\":\(expires / 4)") }
+            // One too many that expects heartbeats is not told.
+            let live = consumer.requests.count { world.interests.contains($0.reply) }
+            if random.once(in: 4) && live < consumer.config.maxWaiting { members.append("\"idle_heartbeat\":\(expires / 4)") }
         }
         if random.once(in: 5) {
             request.bytes = [100, 500, 5_000][random.below(3)]
@@ -220,9 +222,12 @@ extension Simulation {
         let body = members.isEmpty ? "" : "{\(members.joined(separator: ","))}"
         note("pull \(name) \(body) to \(request.reply)")
         world.subscribe(request.reply)
-        if consumer.config.isPull { consumers[name]?.requests.append(request) }
-        consumers[name]?.activeNs = world.now.monotonicNs
-        if !consumer.config.isPull { ended[request.reply] = "409 Consumer is push based" }
+        if consumer.config.isPull {
+            consumers[name]?.requests.append(request)
+            consumers[name]?.activeNs = world.now.monotonicNs
+        } else {
+            ended[request.reply] = "409 Consumer is push based"
+        }
         world.send("$JS.API.CONSUMER.MSG.NEXT.S.\(name)", body, reply: request.reply) {
             world.registry[name]?.receive(next: $0)
         }
