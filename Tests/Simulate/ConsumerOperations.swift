@@ -210,7 +210,8 @@ extension Simulation {
             let live = consumer.requests.count { world.interests.contains($0.reply) }
             if random.once(in: 4) && live < consumer.config.maxWaiting { members.append("\"idle_heartbeat\":\(expires / 4)") }
         }
-        if random.once(in: 5) {
+        // What a pin adds to a message is not counted by everybody alike.
+        if random.once(in: 5) && consumer.config.priorityPolicy != .pinnedClient {
             request.bytes = [100, 500, 5_000][random.below(3)]
             members.append("\"max_bytes\":\(request.bytes)")
         }

@@ -150,6 +150,11 @@ extension Simulation {
             there.contains($0.sequence) || $0.sequence <= end && isDue($0) && attempted.index($0.sequence) != nil
         }
         .sorted { $0.sequence < $1.sequence }
+        // Only the last of a subject is a schedule.
+        for place in adopted.messages.indices {
+            let message = adopted.messages[place]
+            if adopted.last(message.subject) != message.sequence { adopted.messages[place].firesNs = nil }
+        }
         adopted.lastSequence = end
         adopted.lastTimeNs = end == log.state.lastSequence ? log.state.lastTimeNs : adopted.messages.last?.timeNs ?? 0
         model = adopted

@@ -117,9 +117,8 @@ extension Simulation {
         request.batch -= 1
         request.delivered += 1
         if request.bytes > 0 {
-            // What a pin adds does not count.
-            if size > request.bytes && policy != .pinnedClient { throw Disagreement("\(place): more than max_bytes of \(sent.to)") }
-            request.bytes = max(0, request.bytes - size)
+            if size > request.bytes { throw Disagreement("\(place): more than max_bytes of \(sent.to)") }
+            request.bytes -= size
             if request.bytes == 0 { request.batch = 0 }
         }
         if request.batch > 0 { consumer.requests.append(request) }
@@ -223,13 +222,17 @@ extension Simulation {
                 throw Disagreement("\(name): \(request.reply) should have ended")
             }
         }
-        guard !consumer.isPaused, consumer.config.rateLimitBitsPerSecond == 0 else { return }
+        // Who is held back by a rate or by flow control may have to wait.
+        let isHeldBack = consumer.config.rateLimitBitsPerSecond > 0 || consumer.config.flowControl
+        guard !consumer.isPaused, !isHeldBack else { return }
         let takes: Bool
         if consumer.config.isPull {
-            takes = consumer.config.priorityPolicy == .none
+            takes =
+                consumer.config.priorityPolicy == .none
                 && consumer.requests.contains { world.interests.contains($0.reply) }
         } else {
-            takes = world.interests.contains(World.key(Array(consumer.config.deliverSubject.utf8), Array(consumer.config.deliverGroup.utf8)))
+            takes = world.interests.contains(
+                World.key(Array(consumer.config.deliverSubject.utf8), Array(consumer.config.deliverGroup.utf8)))
         }
         guard takes else { return }
         for (sequence, entry) in consumer.pending {
@@ -255,7 +258,8 @@ extension Simulation {
         let lowest = consumer.pending.min { $0.key < $1.key }
         let streamEnd = lowest.map { $0.key - 1 } ?? consumer.delivered.stream
         let consumerEnd = lowest.map { $0.value.delivery - 1 } ?? consumer.delivered.consumer
-        if info.ackFloor.stream < consumer.floor.stream || info.ackFloor.stream > max(streamEnd, consumer.floor.stream)
+        if info.ackFloor.stream < consumer.floor.stream
+            || info.ackFloor.stream > max(streamEnd, consumer.floor.stream, model.firstSequence)
             || info.ackFloor.consumer < consumer.floor.consumer
             || info.ackFloor.consumer > max(consumerEnd, consumer.floor.consumer)
         {

@@ -7,7 +7,8 @@ let usage = """
            simulate --seed N [--trace]
 
     Runs the seeds A to B (1..100), each a stream for a simulated day of 2,000 operations, and compares it with a model after
-    each. With --progress, goes on behind the last seed that FILE names, and notes in it how far it is.
+    each. With --progress, goes on where FILE says if that is in the range, and notes in it how far it is. --keep-going does not
+    stop at a seed that fails.
 
     """
 
@@ -74,7 +75,7 @@ if let single {
     print("simulate: \(isGood ? 1 : 0) passed, \(isGood ? 0 : 1) failed")
     exit(isGood ? 0 : 1)
 }
-if let progress, let next = nextSeed(progress), next > first { first = next }
+if let progress, let next = nextSeed(progress), next > first, next <= last + 1 { first = next }
 var passed = 0, failed = 0
 if first > last { print("simulate: the range is done") }
 var seed = first

@@ -32,7 +32,8 @@ import Wire
             let found = try FileLog.open(directory: "/log", disk: kept, options: options)
             #expect(found.recoveryReport.lostMessages == 0, "seed \(seed)")
             #expect(found.recoveryReport.damages.isEmpty, "seed \(seed): \(found.recoveryReport.damages)")
-            #expect(found.state.lastSequence >= acknowledged && found.state.messages == found.state.lastSequence, "seed \(seed)")
+            #expect(
+                found.state.lastSequence >= acknowledged && found.state.messages == found.state.lastSequence, "seed \(seed)")
             if found.state.lastSequence == acknowledged { onlySecond += 1 }
             #expect(try found.publish("c") == found.state.lastSequence)
             try found.commitAll()

@@ -321,7 +321,8 @@ import Wire
         world.park(consumer, first[1])
         _ = world.taken()
         world.registry.delete(consumer)
-        #expect(world.taken().contains { $0.to == "$BELLHOP.ADVISORY.PARKS_DROPPED.S.c" && $0.payload.contains(#""parked":1"#) })
+        #expect(
+            world.taken().contains { $0.to == "$BELLHOP.ADVISORY.PARKS_DROPPED.S.c" && $0.payload.contains(#""parked":1"#) })
         consumer = try world.createKeyed()
         let again = world.lease(consumer)
         #expect(again.sequences == [1, 2, 3])

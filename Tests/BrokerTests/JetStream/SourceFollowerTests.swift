@@ -50,7 +50,9 @@ private final class OriginHost: OriginFollowerHost {
     }
 
     func deliver(_ sequence: UInt64, as delivery: UInt64, _ subject: String = "o.a", _ body: String = "x", pending: Int = 0) {
-        send(subject, reply: "$JS.ACK.O.C.1.\(sequence).\(delivery).\(1_700_000_000_000_000_000 + sequence).\(pending)", body: body)
+        send(
+            subject, reply: "$JS.ACK.O.C.1.\(sequence).\(delivery).\(1_700_000_000_000_000_000 + sequence).\(pending)",
+            body: body)
     }
 
     func heartbeat(_ delivered: UInt64, stalled: String? = nil) {
@@ -178,7 +180,8 @@ private final class Following {
         following.turn()
         #expect(following.host.published.isEmpty)
         following.kit.finishCommits()
-        #expect(following.host.published == ["$JS.FC.O.C.abcd NATS/1.0\r\nNats-Last-Consumer: 1\r\nNats-Last-Stream: 1\r\n\r\n"])
+        #expect(
+            following.host.published == ["$JS.FC.O.C.abcd NATS/1.0\r\nNats-Last-Consumer: 1\r\nNats-Last-Stream: 1\r\n\r\n"])
     }
 
     @Test func missingOriginsAreWaitedFor() throws {
@@ -248,7 +251,8 @@ private final class Following {
         let following = try Following {
             var source = StreamSourceConfig(name: "O")
             source.subjectTransforms = [
-                SubjectTransformConfig(source: "o.*", destination: "u.$1"), SubjectTransformConfig(source: "p.>", destination: ""),
+                SubjectTransformConfig(source: "o.*", destination: "u.$1"),
+                SubjectTransformConfig(source: "p.>", destination: ""),
             ]
             $0.sources = [source]
             $0.subjectTransform = SubjectTransformConfig(source: "u.>", destination: "w.>")

@@ -51,6 +51,7 @@ extension KeyedDelivery {
         let delivered = consumer.state.delivered
         info.ackFloor.stream = floor == .max ? delivered.stream : min(delivered.stream, floor - 1)
         info.ackFloor.consumer = floorDelivery == .max ? delivered.consumer : min(delivered.consumer, floorDelivery - 1)
-        info.config = info.config?.withKeyedMetadata(isDurable: consumer.stream.journal != nil && !consumer.config.memoryStorage)
+        info.config = info.config?.withKeyedMetadata(
+            isDurable: consumer.stream.journal != nil && !consumer.config.memoryStorage)
     }
 }

@@ -22,10 +22,11 @@ extension KeyedDelivery {
             case .resume: try resumeByCommand(request, answer)
             }
         } catch {
-            answer(KeyReply.write(operation) { json in
-                json.name("error")
-                error.write(to: &json)
-            })
+            answer(
+                KeyReply.write(operation) { json in
+                    json.name("error")
+                    error.write(to: &json)
+                })
         }
     }
 
@@ -196,11 +197,12 @@ extension KeyedDelivery {
         let version = table[slot].holder
         audit("park", request, keyText(entry), entry.sequence, version)
         afterRecord {
-            answer(KeyReply.write(.park) { json in
-                json.member("success", true)
-                json.member("stream_seq", entry.sequence)
-                json.member("version", version)
-            })
+            answer(
+                KeyReply.write(.park) { json in
+                    json.member("success", true)
+                    json.member("stream_seq", entry.sequence)
+                    json.member("version", version)
+                })
         }
     }
 
@@ -216,21 +218,23 @@ extension KeyedDelivery {
             continueRetries(host.now)
             let retried = before - table.count(.parked)
             return afterRecord {
-                answer(KeyReply.write(.retry) { json in
-                    json.member("success", true)
-                    json.member("retried", retried)
-                    json.member("scheduled", count - retried)
-                })
+                answer(
+                    KeyReply.write(.retry) { json in
+                        json.member("success", true)
+                        json.member("retried", retried)
+                        json.member("scheduled", count - retried)
+                    })
             }
         }
         let slot = try findParked(request), entry = table[slot]
         audit("retry", request, keyText(entry), entry.sequence, entry.holder)
         retry(slot)
         afterRecord {
-            answer(KeyReply.write(.retry) { json in
-                json.member("success", true)
-                json.member("retried", 1)
-            })
+            answer(
+                KeyReply.write(.retry) { json in
+                    json.member("success", true)
+                    json.member("retried", 1)
+                })
         }
     }
 
@@ -260,10 +264,11 @@ extension KeyedDelivery {
         audit("skip", request, keyText(entry), entry.sequence, entry.holder)
         skip(slot)
         afterRecord {
-            answer(KeyReply.write(.skip) { json in
-                json.member("success", true)
-                json.member("stream_seq", entry.sequence)
-            })
+            answer(
+                KeyReply.write(.skip) { json in
+                    json.member("success", true)
+                    json.member("stream_seq", entry.sequence)
+                })
         }
     }
 
