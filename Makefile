@@ -3,7 +3,7 @@
 #   make build        release binaries in .build/release/
 #   make run          a broker on PORT (4222) with monitoring on MONITOR_PORT (8222), and a demonstration
 #   make test         the whole suite; its parts also run alone:
-#   make unit interop protocol jetstream-api conformance crash fuzz sanitize soak onewrite
+#   make unit interop protocol jetstream-api conformance crash simulate fuzz sanitize soak onewrite
 #   make bench lint format
 SHELL := /bin/sh
 PORT ?= 4222
@@ -11,7 +11,7 @@ MONITOR_PORT ?= 8222
 PYTHON := .venv/bin/python
 SWIFT_BUILD := swift build -c release --static-swift-stdlib
 
-.PHONY: help build run test unit interop protocol jetstream-api conformance crash fuzz sanitize tsan asan soak onewrite \
+.PHONY: help build run test unit interop protocol jetstream-api conformance crash simulate fuzz sanitize tsan asan soak onewrite \
 	bench lint format packages test-packages
 
 help:
@@ -59,6 +59,12 @@ conformance: test-packages build
 crash: test-packages build
 	@scripts/crash.sh $(or $(POINTS),100000); power=$$?; \
 	$(PYTHON) Tests/Crash/crash.py $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED)) && exit $$power
+
+# Streams and consumers for a simulated day a seed, beside a model: SEEDS=1..10000, or one with SEED=. It goes on where it
+# stopped; another range, or `rm .build/simulate/progress`, begins anew.
+simulate: packages
+	@scripts/simulate.sh $(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),1..10000) \
+		--progress .build/simulate/progress)
 
 fuzz: packages
 	@scripts/fuzz.sh
