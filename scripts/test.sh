@@ -53,7 +53,7 @@ part conformance python Tests/Conformance/conformance.py
 part power-failures scripts/crash.sh 5000
 part crash python Tests/Crash/crash.py --cycles 25
 part onewrite Tests/Soak/onewrite.sh 100000
-part simulate scripts/simulate.sh --seeds 1..20
+part simulate scripts/simulate.sh --seeds 1..14
 part fuzz scripts/fuzz.sh
 part tsan scripts/sanitize.sh thread
 part soak python Tests/Soak/soak.py --seconds "${DURATION_S:-60}"

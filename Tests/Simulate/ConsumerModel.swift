@@ -194,8 +194,13 @@ struct ConsumerModel {
     }
 
     mutating func progress(_ sequence: UInt64, nowNs: UInt64) {
-        // What is due already keeps its place.
-        guard tracks, let entry = pending[sequence], !entry.isDue(at: nowNs) else { return }
+        guard tracks, let entry = pending[sequence] else { return }
+        if let due = entry.dueNs, due.lowerBound <= nowNs {
+            // What is due already keeps its place. After a restart that is not known.
+            guard due.upperBound > nowNs, let wait = ackWait(entry.deliveries) else { return }
+            pending[sequence]?.dueNs = due.lowerBound...max(due.upperBound, nowNs + wait)
+            return
+        }
         let due = due(after: entry.deliveries, nowNs)
         pending[sequence]?.dueNs = due
     }
