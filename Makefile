@@ -54,9 +54,11 @@ conformance: test-packages build
 	@$(PYTHON) Tests/Conformance/conformance.py $(if $(SUITE),--suite '$(SUITE)') $(if $(TEST),--test '$(TEST)') \
 		$(if $(FRESH),--fresh) $(if $(UPDATE),--update)
 
-# SIGKILL at random moments, CYCLES times on one store: nothing acked lost, doubled, reordered or back from the dead.
+# SIGKILL at random moments, CYCLES times on one store, and POINTS power failures (100,000) on a disk that forgets: nothing
+# acked lost, doubled, reordered or back from the dead. Without its syncs the store must fail.
 crash: test-packages build
-	@$(PYTHON) Tests/Crash/crash.py $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED))
+	@scripts/crash.sh $(or $(POINTS),100000); power=$$?; \
+	$(PYTHON) Tests/Crash/crash.py $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED)) && exit $$power
 
 # Streams and consumers for a simulated day a seed, beside a model: SEEDS=1..10000, or one with SEED=. It goes on where it
 # stopped; another range, or `rm .build/simulate/progress`, begins anew.

@@ -6,12 +6,16 @@ import PackageDescription
 let strict = Context.environment["CI"] == "1"
 let settings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
 
-// The simulator looks inside the broker, so that it is built apart, for testing: scripts/simulate.sh.
+// The simulators look inside the broker, so that they are built apart, for testing: scripts/simulate.sh and
+// scripts/keyed_simulation.sh.
 let simulates = Context.environment["SIMULATE"] == "1"
-let simulator: [Target] = [
+let simulators: [Target] = [
     .executableTarget(
         name: "simulate", dependencies: ["Broker", "Store", "StoreKit", "Wire"], path: "Tests/Simulate",
-        swiftSettings: settings)
+        swiftSettings: settings),
+    .executableTarget(
+        name: "keyed-simulation", dependencies: ["Broker", "Store", "StoreKit", "Wire"], path: "Tests/KeyedSimulation",
+        swiftSettings: settings),
 ]
 
 let package = Package(
@@ -48,10 +52,13 @@ let package = Package(
         .testTarget(name: "ReactorTests", dependencies: ["Reactor"], swiftSettings: settings),
         // A disk that forgets, and the harness that crashes a store on it, for the tests and for the `crash` executable.
         .target(name: "StoreKit", dependencies: ["Store", "Wire"], path: "Tests/StoreKit", swiftSettings: settings),
-        .executableTarget(name: "crash", dependencies: ["StoreKit"], path: "Tests/Crash", swiftSettings: settings),
+        .executableTarget(
+            name: "crash", dependencies: ["StoreKit"], path: "Tests/Crash",
+            exclude: ["crash.py", "load.py", "model.py", "wire.py"],
+            swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store", "StoreKit", "CLinux"], swiftSettings: settings),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
+        .testTarget(name: "BrokerTests", dependencies: ["Broker", "StoreKit"], swiftSettings: settings),
         .testTarget(name: "BenchTests", dependencies: ["bench"], swiftSettings: settings),
-    ] + (simulates ? simulator : []),
+    ] + (simulates ? simulators : []),
     swiftLanguageModes: [.v6]
 )

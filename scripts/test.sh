@@ -50,6 +50,7 @@ part unit unit
 part interop python Tests/Interop/run.py
 part protocol python Tests/Interop/protocol.py
 part conformance python Tests/Conformance/conformance.py
+part power-failures scripts/crash.sh 5000
 part crash python Tests/Crash/crash.py --cycles 25
 part onewrite Tests/Soak/onewrite.sh 100000
 part simulate scripts/simulate.sh --seeds 1..14
@@ -61,6 +62,6 @@ echo
 sed -nE 's/.*(^|[ :])([0-9]+) passed, ([0-9]+) failed$/\2 \3/p' "$all" |
     awk '{ passed += $1; failed += $2 } END { printf "make test: %d passed, %d failed\n", passed, failed }'
 if [ -n "$failures" ]; then
-    echo "failed:$failures   (each runs alone: make NAME)"
+    echo "failed:$failures   (each runs alone: make NAME; power-failures is a part of crash)"
     exit 1
 fi

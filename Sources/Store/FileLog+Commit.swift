@@ -6,6 +6,8 @@ struct CommitInFlight {
     var floor: UInt64 = 0
     var position = LogPosition(ordinal: 0, offset: 0)
     var syncs = false
+    /// What its blocks, and those before them, say to be synced.
+    var marker = LogPosition(ordinal: 0, offset: 0)
     /// New segments that it makes durable.
     var newSegments: [LogSegment] = []
     var erased = 0
@@ -37,11 +39,16 @@ extension FileLog {
 
     public var commitTicket: UInt64 { hasChanges ? startedCommit + 1 : startedCommit }
 
+    /// A commit could be begun, and would have something to write.
+    public var wantsCommit: Bool { !isCommitting && failure == nil && hasChanges }
+
     /// Whether something has been written that no sync has covered yet.
     public var needsSync: Bool { !unsynced.isEmpty }
 
     public func beginCommit(syncs: Bool) -> CommitJob? {
         guard !isCommitting, failure == nil, hasChanges || (syncs && needsSync) else { return nil }
+        // What is overwritten or taken back relies on what the disk holds, however seldom the log is synced.
+        let syncs = syncs || isErasureDue || maintenance.needsMarker
         do {
             try writeRemovals()
             if isCloseDue { try writeClose() }
@@ -52,6 +59,7 @@ extension FileLog {
         }
         var commit = CommitInFlight()
         var steps: [WriteStep] = []
+        var erasing: [WriteStep] = []
         var touched: [LogSegment] = unsynced
         do {
             for block in openBlocks {
@@ -60,7 +68,9 @@ extension FileLog {
                     WriteStep(file: try open(block.segment), buffer: block.buffer, count: block.count, offset: block.offset))
                 if !touched.contains(where: { $0 === block.segment }) { touched.append(block.segment) }
             }
-            commit.erased = try addErasures(&steps, &touched)
+            if syncs { commit.erased = try addErasures(&erasing) }
+            if !openBlocks.isEmpty { writtenMarker = max(writtenMarker, synced) }
+            commit.marker = writtenMarker
             var files: [any DiskFile] = []
             var names: [(from: String, to: String)] = []
             if syncs {
@@ -82,7 +92,7 @@ extension FileLog {
             openBlocks = []
             startedCommit += 1
             if let active, active.end * 2 > active.capacity && spare == nil { maintenance.isSpareDue = true }
-            return FileLog.job(steps, files, names, disk, directory)
+            return FileLog.job(steps, files, names, erasing, disk, directory)
         } catch {
             failure = .failed(error)
             return nil
@@ -90,17 +100,20 @@ extension FileLog {
     }
 
     private static func job(
-        _ steps: [WriteStep], _ files: [any DiskFile], _ names: [(from: String, to: String)], _ disk: any Disk,
-        _ directory: String
+        _ steps: [WriteStep], _ files: [any DiskFile], _ names: [(from: String, to: String)], _ erasing: [WriteStep],
+        _ disk: any Disk, _ directory: String
     ) -> CommitJob {
         // A new name is more than a sync of a small write.
-        let bytes = names.isEmpty ? steps.reduce(0) { $0 + $1.count } : Int.max
+        let bytes = names.isEmpty && erasing.isEmpty ? steps.reduce(0) { $0 + $1.count } : Int.max
         return CommitJob(syncs: !files.isEmpty, bytes: bytes) {
             do throws(DiskError) {
                 for step in steps { try step.file.writeAll(step.buffer.base, step.count, at: step.offset) }
                 for file in files { try file.sync() }
                 for name in names { try disk.rename(name.from, to: name.to) }
                 if !names.isEmpty { try disk.syncDirectory(directory) }
+                // Only now: a message is not spoilt before its removal is durable.
+                for step in erasing { try step.file.writeAll(step.buffer.base, step.count, at: step.offset) }
+                for step in erasing { try step.file.sync() }
                 return CommitResult()
             } catch {
                 return CommitResult(error: error)
@@ -143,6 +156,7 @@ extension FileLog {
         for block in writingBlocks { block.segment.written = max(block.segment.written, block.end) }
         if committing.syncs {
             synced = committing.position
+            take(marker: committing.marker)
             unsynced.removeAll()
             for segment in committing.newSegments { segment.settle() }
         }
@@ -163,6 +177,15 @@ extension FileLog {
         writingBlocks.removeAll()
         closeUnusedFiles()
         return nil
+    }
+
+    /// The disk says that everything before a place is synced.
+    private func take(marker: LogPosition) {
+        let isNext = marker.ordinal > durableMarker.ordinal || durableMarker.offset <= SegmentHeader.size
+        durableMarker = max(durableMarker, marker)
+        guard isNext || maintenance.needsMarker else { return }
+        maintenance.needsMarker = false
+        maintenance.hasDead = true
     }
 
     // MARK: Closing
@@ -186,8 +209,9 @@ extension FileLog {
 
     // MARK: Overwriting what must not be found again
 
-    /// Adds the writes that overwrite messages whose removal is durable; says how many.
-    private func addErasures(_ steps: inout [WriteStep], _ touched: inout [LogSegment]) throws(DiskError) -> Int {
+    /// Adds the writes that overwrite messages whose removal is durable; says how many. Only bodies: a head that a crash
+    /// leaves half written would be damage.
+    private func addErasures(_ steps: inout [WriteStep]) throws(DiskError) -> Int {
         var done = 0
         for erasure in erasures {
             guard erasure.ticket <= finishedCommit else { break }
@@ -202,18 +226,10 @@ extension FileLog {
             guard place > 0, let header = header(segment.ordinal, place), header.sequence == erasure.sequence,
                 header.kind == .message
             else { continue }
-            let buffer = WriteBuffer(capacity: header.padded)
-            buffer.base.initializeMemory(as: UInt8.self, repeating: 0, count: header.padded)
-            var erased = RecordHeader(kind: .erased, length: header.length, sequence: header.sequence)
-            erased.timeNs = header.timeNs
-            erased.hasGap = header.hasGap
-            if header.hasGap {
-                let base = gapBase(segment, place)
-                (buffer.base + RecordHeader.size).storeBytes(of: base.littleEndian, as: UInt64.self)
-            }
-            erased.seal(buffer.base, segment.sum, place)
-            steps.append(WriteStep(file: try open(segment), buffer: buffer, count: header.padded, offset: place))
-            if !touched.contains(where: { $0 === segment }) { touched.append(segment) }
+            let kept = RecordHeader.size + (header.hasGap ? 8 : 0), count = header.length - kept
+            let buffer = WriteBuffer(capacity: max(count, 1))
+            buffer.base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+            steps.append(WriteStep(file: try open(segment), buffer: buffer, count: count, offset: place + kept))
         }
         return done
     }

@@ -1,5 +1,6 @@
 // Reading messages back: from the blocks still in memory, from what was read lately, or from the file.
 
+import Glibc
 import Synchronization
 import Wire
 
@@ -8,17 +9,30 @@ private final class ReadTask: Sendable {
     let segmentID: UInt64
     let start: Int
     let size: Int
+    /// What of it is asked for: the rest is read ahead.
+    let needed: Int
     let buffer: WriteBuffer
     let file: any DiskFile
     /// Bytes that were read.
     let count = Atomic<Int>(0)
 
-    init(segmentID: UInt64, start: Int, size: Int, buffer: WriteBuffer, file: any DiskFile) {
+    init(segmentID: UInt64, start: Int, size: Int, needed: Int, buffer: WriteBuffer, file: any DiskFile) {
         self.segmentID = segmentID
         self.start = start
         self.size = size
+        self.needed = needed
         self.buffer = buffer
         self.file = file
+    }
+
+    /// What cannot be read behind it must not cost a message.
+    func read() throws(DiskError) -> Int {
+        do throws(DiskError) {
+            return try file.readAll(buffer.base, size, at: start)
+        } catch {
+            guard needed < size else { throw error }
+            return try file.readAll(buffer.base, needed, at: start)
+        }
     }
 }
 
@@ -26,6 +40,10 @@ private final class ReadTask: Sendable {
 struct ReadQueue {
     fileprivate var waiting: [ReadTask] = []
     fileprivate var running: ReadTask?
+    /// A read that has failed, until somebody who needs it hears of it.
+    fileprivate var failed: (segmentID: UInt64, places: Range<Int>, error: DiskError)?
+    /// How often the device has refused a message.
+    fileprivate var refusals: [UInt64: Int] = [:]
 }
 
 extension FileLog {
@@ -48,7 +66,7 @@ extension FileLog {
                 count = header.padded
             case .missing: return lose(sequence, segment, entry)
             case .waiting: return .reading
-            case .failed(let error): return .failed(error)
+            case .failed(let error): return refused(sequence, segment, entry, error)
             }
         }
         switch bytes(segment, place, count, waits: false) {
@@ -59,8 +77,20 @@ extension FileLog {
             return .message(header.message(record))
         case .missing: return lose(sequence, segment, entry)
         case .waiting: return .reading
-        case .failed(let error): return .failed(error)
+        case .failed(let error): return refused(sequence, segment, entry, error)
         }
+    }
+
+    /// The device may think better of it, or not: then the message is lost, until a restart finds otherwise.
+    private func refused(_ sequence: UInt64, _ segment: LogSegment, _ entry: IndexEntry, _ error: StoreError) -> LoadOutcome {
+        guard case .disk(let cause) = error, cause.code == EIO else { return .failed(error) }
+        let count = (reads.refusals[sequence] ?? 0) + 1
+        if count < options.readAttemptsMax {
+            reads.refusals[sequence] = count
+            return .failed(error)
+        }
+        reads.refusals[sequence] = nil
+        return lose(sequence, segment, entry, because: "cannot be read: \(cause)")
     }
 
     /// The header of a record, read at once even if that must wait for the device.
@@ -95,11 +125,11 @@ extension FileLog {
             }
             return .missing
         }
+        let count = min(count, segment.written - place)
+        if let bytes = windows.bytes(segment.id, place, count) { return .bytes(bytes, isVerified: false) }
         if let recentBlock, recentBlock.segment === segment, let bytes = recentBlock.bytes(at: place) {
             return .bytes(bytes, isVerified: true)
         }
-        let count = min(count, segment.written - place)
-        if let bytes = windows.bytes(segment.id, place, count) { return .bytes(bytes, isVerified: false) }
         let size = min(windows.readSize(segment.id, place, count), segment.written - place)
         do {
             let file = try open(segment)
@@ -112,7 +142,13 @@ extension FileLog {
                     guard let more = try file.readCached(buffer.base + read, size - read, at: place + read) else {
                         // Some of what was asked for may do.
                         if read >= count { break }
-                        enqueue(ReadTask(segmentID: segment.id, start: place, size: size, buffer: buffer, file: file))
+                        if let failed = reads.failed, failed.segmentID == segment.id, failed.places.contains(place) {
+                            reads.failed = nil
+                            return .failed(.disk(failed.error))
+                        }
+                        enqueue(
+                            ReadTask(
+                                segmentID: segment.id, start: place, size: size, needed: count, buffer: buffer, file: file))
                         return .waiting
                     }
                     if more <= 0 { break }
@@ -128,7 +164,9 @@ extension FileLog {
     }
 
     /// A message that cannot be read any more: reported, and gone.
-    private func lose(_ sequence: UInt64, _ segment: LogSegment, _ entry: IndexEntry) -> LoadOutcome {
+    private func lose(
+        _ sequence: UInt64, _ segment: LogSegment, _ entry: IndexEntry, because reason: String = "is damaged"
+    ) -> LoadOutcome {
         guard let removed = index.remove(sequence) else { return .absent }
         segment.isDamaged = true
         segment.live -= 1
@@ -138,7 +176,7 @@ extension FileLog {
         }
         lostBytes += UInt64(removed.size)
         onRemoved?(sequence, removed.subject, removed.size)
-        onLost?(sequence, "\(segment.path): the record at \(entry.place) (sequence \(sequence)) is damaged")
+        onLost?(sequence, "\(segment.path): the record at \(entry.place) (sequence \(sequence)) \(reason)")
         return .absent
     }
 
@@ -146,7 +184,7 @@ extension FileLog {
 
     private func enqueue(_ task: ReadTask) {
         let isThere = (reads.waiting + (reads.running.map { [$0] } ?? [])).contains {
-            $0.segmentID == task.segmentID && $0.start == task.start && $0.size >= task.size
+            $0.segmentID == task.segmentID && $0.start == task.start && $0.needed >= task.needed
         }
         if isThere { return }
         reads.waiting.append(task)
@@ -160,7 +198,7 @@ extension FileLog {
         reads.running = task
         return CommitJob {
             do throws(DiskError) {
-                task.count.store(try task.file.readAll(task.buffer.base, task.size, at: task.start), ordering: .releasing)
+                task.count.store(try task.read(), ordering: .releasing)
                 return CommitResult()
             } catch {
                 return CommitResult(error: error)
@@ -173,6 +211,7 @@ extension FileLog {
         guard let task = reads.running else { return }
         reads.running = nil
         let count = task.count.load(ordering: .acquiring)
+        if let error = result.error { reads.failed = (task.segmentID, task.start..<task.start + task.needed, error) }
         if result.error == nil && count > 0 { windows.install(task.segmentID, task.start, count, task.buffer) }
         if !reads.waiting.isEmpty { onNeedsRead?() }
         onLoaded?()

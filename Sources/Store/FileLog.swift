@@ -66,6 +66,9 @@ public final class FileLog: MessageLog {
     var unsynced: [LogSegment] = []
     /// Everything before it is synced.
     var synced = LogPosition(ordinal: 0, offset: 0)
+    /// The latest `synced` that a block says, and that a block says which is itself durable.
+    var writtenMarker = LogPosition(ordinal: 0, offset: 0)
+    var durableMarker = LogPosition(ordinal: 0, offset: 0)
     /// Below this, what is gone is gone for good.
     var durableFloor: UInt64 = 0
     var previousBlock: (id: UInt64, end: Int) = (0, 0)

@@ -1,4 +1,5 @@
-// A stretch of the message index: what is known in memory of the messages in one segment, twelve bytes each.
+// A stretch of the message index: what is known in memory of neighbouring messages in one segment, twelve bytes each, or
+// four to six where they are all of one subject.
 
 import Glibc
 
@@ -28,6 +29,14 @@ struct IndexEntry {
         self.word0 = word0
         self.word1 = word1
         self.word2 = word2
+    }
+
+    /// From the parts that `UniformEntries` keeps.
+    @inline(__always)
+    init(word0: UInt32, size: UInt32, subject: SubjectID, distance: UInt32) {
+        self.word0 = word0
+        word1 = subject | (size >> 3 & 15) << 28
+        word2 = (size >> 7) << 24 | distance
     }
 
     /// - Parameters:
@@ -61,9 +70,68 @@ struct IndexEntry {
     static func pack(_ marks: MessageMarks) -> UInt32 { UInt32(marks.rawValue & 3 | marks.rawValue >> 1 & 4) }
 }
 
+/// The entries of a full run whose messages are all of one subject, without holes: each leads to the one behind it, so that
+/// subject and distance need not be kept, and the size only once if it is always the same.
+struct UniformEntries {
+    fileprivate let words: UnsafeMutablePointer<UInt32>
+    fileprivate let sizes: UnsafeMutablePointer<UInt16>?
+    fileprivate let size: UInt32
+    fileprivate let subject: SubjectID
+    fileprivate let lastSlot: Int
+    /// Of the last entry.
+    fileprivate var distance: UInt32
+
+    /// nil if the entries are not of that kind.
+    init?(_ entries: UnsafeMutablePointer<IndexEntry>, _ count: Int) {
+        guard count > 0, entries[0].subject != 0 else { return nil }
+        subject = entries[0].subject
+        size = entries[0].size
+        lastSlot = count - 1
+        distance = entries[count - 1].distance
+        var isOneSize = true
+        for slot in 0..<count {
+            let entry = entries[slot]
+            guard entry.subject == subject, entry.distance <= 1 || slot == lastSlot else { return nil }
+            if entry.size != size { isOneSize = false }
+        }
+        words = .allocate(capacity: count)
+        sizes = isOneSize ? nil : .allocate(capacity: count)
+        for slot in 0..<count {
+            (words + slot).initialize(to: entries[slot].word0)
+            if let sizes { (sizes + slot).initialize(to: UInt16(truncatingIfNeeded: entries[slot].size)) }
+        }
+    }
+
+    fileprivate var memory: Int { (lastSlot + 1) * (sizes == nil ? 4 : 6) }
+
+    fileprivate func deallocate() {
+        words.deallocate()
+        sizes?.deallocate()
+    }
+
+    @inline(__always)
+    fileprivate func entry(_ slot: Int) -> IndexEntry {
+        var size = size
+        if let sizes { size = UInt32(sizes[slot]) }
+        return IndexEntry(word0: words[slot], size: size, subject: subject, distance: slot == lastSlot ? distance : 1)
+    }
+
+    /// False if the entry is no longer of the kind.
+    fileprivate mutating func set(_ entry: IndexEntry, _ slot: Int) -> Bool {
+        let isKept = slot == lastSlot || entry.distance == 1
+        guard entry.subject == subject, isKept, entry.size == self.entry(slot).size else { return false }
+        words[slot] = entry.word0
+        if slot == lastSlot { distance = entry.distance }
+        return true
+    }
+}
+
 /// The entries of consecutive messages of one segment. Dense: entry n is that of sequence `first + n`. Sparse (most are
 /// gone): only what is left, with the sequences beside.
 final class IndexRun {
+    /// A longer stretch is several runs: what grows is never large, and what is full is kept small.
+    static let entriesMax = 16 << 10
+
     /// The segment, as its log numbers them.
     let owner: UInt64
     private(set) var first: UInt64
@@ -72,7 +140,9 @@ final class IndexRun {
     private(set) var count = 0
     private(set) var live = 0
     private var capacity: Int
-    private(set) var entries: UnsafeMutablePointer<IndexEntry>
+    /// Empty where `uniform` has the entries.
+    private var full: UnsafeMutablePointer<IndexEntry>
+    private var uniform: UniformEntries?
     /// In a sparse run: each entry's distance from `first`.
     private(set) var sparse: UnsafeMutablePointer<UInt32>?
     private(set) var last: UInt64
@@ -83,24 +153,44 @@ final class IndexRun {
         self.firstTimeNs = firstTimeNs
         self.capacity = capacity
         last = first &- 1
-        entries = .allocate(capacity: capacity)
+        full = .allocate(capacity: capacity)
     }
 
     deinit {
-        entries.deallocate()
+        full.deallocate()
+        uniform?.deallocate()
         sparse?.deallocate()
     }
 
-    var memory: Int { capacity * MemoryLayout<IndexEntry>.stride + (sparse == nil ? 0 : capacity * 4) }
+    var memory: Int {
+        capacity * MemoryLayout<IndexEntry>.stride + (sparse == nil ? 0 : capacity * 4) + (uniform?.memory ?? 0)
+    }
+
+    /// Whether more entries may be added behind the last one.
+    var isOpen: Bool { sparse == nil && uniform == nil && count < IndexRun.entriesMax }
+
+    /// What is known of the message in a slot.
+    @inline(__always)
+    subscript(slot: Int) -> IndexEntry {
+        get {
+            if let uniform { return uniform.entry(slot) }
+            return full[slot]
+        }
+        set {
+            if uniform?.set(newValue, slot) == true { return }
+            if uniform != nil { spread() }
+            full[slot] = newValue
+        }
+    }
 
     /// Adds the entry of a sequence beyond `last`; holes fill the way there.
     @inline(__always)
     func append(_ sequence: UInt64, _ entry: IndexEntry) {
-        assert(sparse == nil && sequence > last)
+        assert(sparse == nil && uniform == nil && sequence > last)
         let slot = Int(truncatingIfNeeded: sequence - first)
         if slot >= capacity { grow(slot + 1) }
-        if slot > count { (entries + count).initialize(repeating: .hole, count: slot - count) }
-        entries[slot] = entry
+        if slot > count { (full + count).initialize(repeating: .hole, count: slot - count) }
+        full[slot] = entry
         count = slot + 1
         last = sequence
         live += 1
@@ -138,18 +228,38 @@ final class IndexRun {
 
     @inline(__always)
     func kill(_ slot: Int) {
-        entries[slot].kill()
+        self[slot].kill()
         live -= 1
     }
 
-    /// Gives back what doubling has reserved.
+    /// Nothing is added any more: gives back what is not needed.
     func seal() {
-        guard count < capacity, count > 0 else { return }
+        guard count > 0, sparse == nil, uniform == nil else { return }
+        if let uniform = UniformEntries(full, count) {
+            self.uniform = uniform
+            full.deallocate()
+            full = .allocate(capacity: 0)
+            capacity = 0
+            return
+        }
+        guard count < capacity else { return }
         let tight = UnsafeMutablePointer<IndexEntry>.allocate(capacity: count)
-        tight.initialize(from: entries, count: count)
-        entries.deallocate()
-        entries = tight
+        tight.initialize(from: full, count: count)
+        full.deallocate()
+        full = tight
         capacity = count
+    }
+
+    /// Gives each entry its own subject and distance again.
+    private func spread() {
+        guard let uniform else { return }
+        let entries = UnsafeMutablePointer<IndexEntry>.allocate(capacity: count)
+        for slot in 0..<count { (entries + slot).initialize(to: uniform.entry(slot)) }
+        full.deallocate()
+        uniform.deallocate()
+        full = entries
+        capacity = count
+        self.uniform = nil
     }
 
     /// Keeps live entries only, and calls `dropped` for the others. Links that lead to them are repaired by those who
@@ -159,7 +269,7 @@ final class IndexRun {
         let places = UnsafeMutablePointer<UInt32>.allocate(capacity: max(live, 1))
         var used = 0
         for slot in 0..<count {
-            let entry = entries[slot]
+            let entry = self[slot]
             if entry.isLive {
                 kept[used] = entry
                 places[used] = UInt32(truncatingIfNeeded: sequence(slot) - first)
@@ -168,9 +278,11 @@ final class IndexRun {
                 dropped(entry, sequence(slot))
             }
         }
-        entries.deallocate()
+        full.deallocate()
+        uniform?.deallocate()
+        uniform = nil
         sparse?.deallocate()
-        entries = kept
+        full = kept
         sparse = places
         count = used
         capacity = max(used, 1)
@@ -179,9 +291,9 @@ final class IndexRun {
     private func grow(_ wanted: Int) {
         let size = max(wanted, capacity * 2)
         let grown = UnsafeMutablePointer<IndexEntry>.allocate(capacity: size)
-        grown.initialize(from: entries, count: count)
-        entries.deallocate()
-        entries = grown
+        grown.initialize(from: full, count: count)
+        full.deallocate()
+        full = grown
         capacity = size
     }
 }

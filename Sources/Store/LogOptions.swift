@@ -26,6 +26,8 @@ public struct LogOptions: Sendable {
     public var compactBytesMin = 256 << 10
     /// The largest record, so that a segment of its own size can be addressed: headers and payload are limited by it.
     public var recordBytesMax = 192 << 20
+    /// How often a message is asked of a device that refuses it before it counts as lost.
+    public var readAttemptsMax = 10
     /// How many lost sequences are listed one by one.
     public var lostListedMax = 100_000
 

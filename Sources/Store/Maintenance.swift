@@ -15,6 +15,8 @@ final class MaintenanceOutcome: Sendable {
 struct MaintenanceState {
     /// The next segment should be prepared.
     var isSpareDue = false
+    /// A segment could be taken apart, were it not that a restart might take its absence for what a crash has done.
+    var needsMarker = false
     /// There may be segments without a message, or nearly so.
     var hasDead = false
     /// Segment files that were prepared and cannot be used.
@@ -121,7 +123,9 @@ extension FileLog {
         if spare != nil { maintenance.isSpareDue = false }
         if isPrepareDue { return .prepare(MaintenanceOutcome()) }
         guard maintenance.hasDead, finishedCommit >= maintenance.holdUntil else { return nil }
-        for segment in segments.prefix(lastWritten) where isSparse(segment) { return .rewrite(segment, snapshot(of: segment)) }
+        for segment in segments.prefix(lastWritten) where isSparse(segment) && isSettled(segment) {
+            return .rewrite(segment, snapshot(of: segment))
+        }
         maintenance.hasDead = false
         return nil
     }
@@ -140,6 +144,7 @@ extension FileLog {
             if segment.isDamaged && segment.lastSequence >= index.first { continue }
             // What is to be overwritten comes first: it must not be found in another segment's unused space.
             if erasures.contains(where: { $0.owner == segment.ordinal }) { continue }
+            guard isSettled(segment) else { continue }
             // What has to be said on disk first must fit.
             guard (try? makeRoomForRemovals(margin: 512)) != nil else {
                 maintenance.holdUntil = finishedCommit + 64
@@ -150,6 +155,18 @@ extension FileLog {
             return retire(segment)
         }
         return nil
+    }
+
+    /// Whether the disk says that all of a segment, and the beginning of the next one, are synced. Before that a restart
+    /// follows the blocks from one segment to the next, and would cut the log where it misses one.
+    private func isSettled(_ segment: LogSegment) -> Bool {
+        let place = segments.firstIndex { $0 === segment } ?? segments.count
+        guard place + 1 < segments.count else { return false }
+        if durableMarker > LogPosition(ordinal: segments[place + 1].ordinal, offset: SegmentHeader.size) { return true }
+        // The next blocks say so.
+        maintenance.needsMarker = true
+        newFloor = max(newFloor, index.first)
+        return false
     }
 
     /// Whether it is worth writing what is left of a segment anew.
@@ -183,8 +200,8 @@ extension FileLog {
         let outcome = MaintenanceOutcome()
         var kept = RewrittenSegment()
         for run in index.runs where run.owner == segment.ordinal {
-            for slot in 0..<run.count where run.entries[slot].isLive {
-                kept.moves.append(RewrittenSegment.Move(sequence: run.sequence(slot), place: run.entries[slot].place))
+            for slot in 0..<run.count where run[slot].isLive {
+                kept.moves.append(RewrittenSegment.Move(sequence: run.sequence(slot), place: run[slot].place))
             }
         }
         outcome.result.withLock { [kept] in $0.rewritten = kept }
@@ -201,10 +218,11 @@ extension FileLog {
         let pending = files
         switch task {
         case .prepare(let outcome):
-            let header = makeSegmentHeader(options.segmentBytes(after: active?.capacity ?? 0))
+            let header = makeSegmentHeader(0), capacities = capacities(atLeast: 0)
             return FileLog.job { () throws(DiskError) in
-                _ = try FileLog.makeSegment(header, directory, disk)
-                outcome.result.withLock { $0.segment = header }
+                var made = header
+                _ = try FileLog.makeSegment(&made, capacities, directory, disk)
+                outcome.result.withLock { [made] in $0.segment = made }
             }
         case .collect(let segment, let outcome):
             let file = try open(segment), id = segment.id, end = segment.written

@@ -32,7 +32,7 @@ struct BackwardScan {
         let run = index.runs[place]
         sequence = run.sequence(slot)
         slot -= 1
-        return run.entries[slot + 1]
+        return run[slot + 1]
     }
 }
 
@@ -104,7 +104,7 @@ extension MessageIndex {
         for place in runPlace(sequence)..<max(runs.count, runPlace(sequence)) where runs[place].live > 0 {
             let run = runs[place]
             for slot in run.lowerSlot(sequence)..<run.count {
-                let entry = run.entries[slot]
+                let entry = run[slot]
                 if entry.word0 & wanted != 0 && entry.isLive { found.append(run.sequence(slot)) }
             }
         }
@@ -127,10 +127,10 @@ extension MessageIndex {
         while below < above {
             let middle = (below + above) >> 1
             var probe = middle
-            while probe < above && run.entries[probe].subject == 0 { probe += 1 }
+            while probe < above && run[probe].subject == 0 { probe += 1 }
             if probe == above {
                 above = middle
-            } else if (timeOf(run.owner, run.entries[probe].place) ?? Int64.min) < timeNs {
+            } else if (timeOf(run.owner, run[probe].place) ?? Int64.min) < timeNs {
                 below = probe + 1
             } else {
                 above = middle
@@ -240,7 +240,7 @@ extension MessageIndex {
             if run.first > limit { return nil }
             if run.live == 0 { continue }
             for slot in run.lowerSlot(start)..<run.count {
-                let entry = run.entries[slot]
+                let entry = run[slot]
                 if entry.isLive && passes(entry.subject) {
                     let found = run.sequence(slot)
                     return found <= limit ? found : nil
@@ -258,7 +258,7 @@ extension MessageIndex {
             if run.first > end { break }
             if run.live == 0 { continue }
             for slot in run.lowerSlot(start)..<(end < run.last ? run.lowerSlot(end + 1) : run.count) {
-                let entry = run.entries[slot]
+                let entry = run[slot]
                 if entry.isLive && passes(entry.subject) { total += 1 }
             }
         }
@@ -278,11 +278,11 @@ extension MessageIndex {
                 continue
             }
             if high - low <= run.count / 2 {
-                for slot in low..<high where run.entries[slot].isLive { total += 1 }
+                for slot in low..<high where run[slot].isLive { total += 1 }
             } else {
                 var outside = 0
-                for slot in 0..<low where run.entries[slot].isLive { outside += 1 }
-                for slot in high..<run.count where run.entries[slot].isLive { outside += 1 }
+                for slot in 0..<low where run[slot].isLive { outside += 1 }
+                for slot in high..<run.count where run[slot].isLive { outside += 1 }
                 total += UInt64(run.live - outside)
             }
         }

@@ -21,6 +21,8 @@ final class MessageIndex {
     private(set) var first: UInt64 = 0
     /// The last sequence that was used.
     private(set) var last: UInt64 = 0
+    /// The run that was found last.
+    private var hint = 0
     /// Distances that do not fit an entry.
     private var farLinks: [UInt64: UInt64] = [:]
     /// Looks up a size that does not fit an entry.
@@ -71,7 +73,7 @@ final class MessageIndex {
     /// Removes a message; nil if it is not there.
     func remove(_ sequence: UInt64) -> Removed? {
         guard let (run, slot) = find(sequence) else { return nil }
-        let entry = run.entries[slot]
+        let entry = run[slot]
         guard entry.isLive else { return nil }
         let size = sizeOf(entry, run)
         run.kill(slot)
@@ -95,8 +97,8 @@ final class MessageIndex {
 
     /// A message has another place in its segment now.
     func move(_ sequence: UInt64, to place: Int) {
-        guard let (run, slot) = find(sequence), run.entries[slot].subject != 0 else { return }
-        run.entries[slot].move(to: place)
+        guard let (run, slot) = find(sequence), run[slot].subject != 0 else { return }
+        run[slot].move(to: place)
     }
 
     /// Gives back memory that a segment's last run has reserved.
@@ -105,7 +107,7 @@ final class MessageIndex {
     private func forget(_ run: IndexRun) {
         assert(run.live == 0)
         for slot in 0..<run.count {
-            let entry = run.entries[slot]
+            let entry = run[slot]
             if entry.subject != 0 { leave(entry, run.sequence(slot)) }
         }
     }
@@ -116,7 +118,7 @@ final class MessageIndex {
     }
 
     private func run(for sequence: UInt64, _ owner: UInt64, _ timeNs: Int64) -> IndexRun {
-        if let run = runs.last, run.owner == owner, run.sparse == nil, sequence - run.last <= MessageIndex.gapMax { return run }
+        if let run = runs.last, run.owner == owner, run.isOpen, sequence - run.last <= MessageIndex.gapMax { return run }
         runs.last?.seal()
         let run = IndexRun(owner: owner, first: sequence, firstTimeNs: timeNs)
         runs.append(run)
@@ -131,12 +133,12 @@ final class MessageIndex {
     }
 
     private func link(_ sequence: UInt64, _ id: SubjectID, to next: UInt64) {
-        guard sequence < next, let (run, slot) = find(sequence), run.entries[slot].subject == id else { return }
+        guard sequence < next, let (run, slot) = find(sequence), run[slot].subject == id else { return }
         let distance = next - sequence
         if distance < UInt64(IndexEntry.farDistance) {
-            run.entries[slot].link(UInt32(truncatingIfNeeded: distance))
+            run[slot].link(UInt32(truncatingIfNeeded: distance))
         } else {
-            run.entries[slot].link(IndexEntry.farDistance)
+            run[slot].link(IndexEntry.farDistance)
             farLinks[sequence] = next
         }
     }
@@ -177,14 +179,14 @@ final class MessageIndex {
     /// The entry of a message that is there, with its segment.
     @inline(__always)
     func live(_ sequence: UInt64) -> (entry: IndexEntry, owner: UInt64)? {
-        guard let (run, slot) = find(sequence), run.entries[slot].isLive else { return nil }
-        return (run.entries[slot], run.owner)
+        guard let (run, slot) = find(sequence), run[slot].isLive else { return nil }
+        return (run[slot], run.owner)
     }
 
     /// The size of a message that is there.
     func size(of sequence: UInt64) -> Int? {
-        guard let (run, slot) = find(sequence), run.entries[slot].isLive else { return nil }
-        return sizeOf(run.entries[slot], run)
+        guard let (run, slot) = find(sequence), run[slot].isLive else { return nil }
+        return sizeOf(run[slot], run)
     }
 
     /// The place of the first run that does not end below a sequence; `runs.count` if there is none.
@@ -192,11 +194,14 @@ final class MessageIndex {
     func runPlace(_ sequence: UInt64) -> Int {
         // Most look for what came last.
         if let run = runs.last, sequence >= run.first { return sequence <= run.last ? runs.count - 1 : runs.count }
+        // Or for what stands beside what they looked for before.
+        if hint < runs.count, sequence >= runs[hint].first, sequence <= runs[hint].last { return hint }
         var low = 0, high = runs.count
         while low < high {
             let middle = (low + high) >> 1
             if runs[middle].last < sequence { low = middle + 1 } else { high = middle }
         }
+        hint = low
         return low
     }
 
@@ -208,7 +213,7 @@ final class MessageIndex {
             if run.live > 0 {
                 var slot = run.lowerSlot(sequence)
                 while slot < run.count {
-                    if run.entries[slot].isLive { return run.sequence(slot) }
+                    if run[slot].isLive { return run.sequence(slot) }
                     slot += 1
                 }
             }
@@ -224,13 +229,13 @@ final class MessageIndex {
         let sequence: UInt64
         let run: IndexRun
         let slot: Int
-        @inline(__always) var entry: IndexEntry { run.entries[slot] }
+        @inline(__always) var entry: IndexEntry { run[slot] }
     }
 
     /// Where a sequence stands in a subject's chain, if it does.
     @inline(__always)
     func chainPlace(_ sequence: UInt64, _ id: SubjectID) -> ChainPlace? {
-        guard let (run, slot) = find(sequence), run.entries[slot].subject == id else { return nil }
+        guard let (run, slot) = find(sequence), run[slot].subject == id else { return nil }
         return ChainPlace(sequence: sequence, run: run, slot: slot)
     }
 
@@ -260,7 +265,7 @@ final class MessageIndex {
             let run = runs[at]
             var slot = run.lowerSlot(sequence)
             while slot < run.count {
-                if run.entries[slot].subject == id {
+                if run[slot].subject == id {
                     let found = run.sequence(slot)
                     return found <= limit ? ChainPlace(sequence: found, run: run, slot: slot) : nil
                 }

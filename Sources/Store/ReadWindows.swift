@@ -13,6 +13,15 @@ final class ReadWindows {
         var end: Int { start + count }
     }
 
+    /// The window that was used last, without its owner: set aside whenever windows come or go.
+    private struct Current {
+        var segmentID: UInt64 = 0
+        var start = 0
+        var end = 0
+        var base: UnsafeRawPointer?
+    }
+    private var current = Current()
+
     private let options: LogOptions
     private var windows: [Window] = []
     private var clock: UInt64 = 0
@@ -24,11 +33,21 @@ final class ReadWindows {
     /// The bytes at a place, if all of them have been read.
     @inline(__always)
     func bytes(_ segmentID: UInt64, _ place: Int, _ count: Int) -> UnsafeRawPointer? {
+        // Whoever reads on finds the next message behind the last one.
+        if segmentID == current.segmentID && place >= current.start && place + count <= current.end, let base = current.base {
+            return base + (place - current.start)
+        }
+        return search(segmentID, place, count)
+    }
+
+    private func search(_ segmentID: UInt64, _ place: Int, _ count: Int) -> UnsafeRawPointer? {
         for at in windows.indices {
             let window = windows[at]
             if window.segmentID == segmentID && place >= window.start && place + count <= window.end {
                 clock += 1
                 windows[at].lastUse = clock
+                current = Current(
+                    segmentID: segmentID, start: window.start, end: window.end, base: UnsafeRawPointer(window.buffer.base))
                 return UnsafeRawPointer(window.buffer.base + (place - window.start))
             }
         }
@@ -45,6 +64,7 @@ final class ReadWindows {
 
     /// A buffer for a read, taken from the window that is to be replaced where possible.
     func makeBuffer(_ segmentID: UInt64, _ place: Int, _ size: Int) -> WriteBuffer {
+        current = Current()
         // What this read continues has served its purpose.
         if let at = windows.firstIndex(where: { window in
             window.segmentID == segmentID && place >= window.start && place <= window.end + options.singleReadBytes
@@ -62,6 +82,7 @@ final class ReadWindows {
 
     func install(_ segmentID: UInt64, _ start: Int, _ count: Int, _ buffer: WriteBuffer) {
         clock += 1
+        current = Current()
         if windows.count >= options.readWindowsMax,
             let at = windows.indices.min(by: { windows[$0].lastUse < windows[$1].lastUse })
         {
@@ -70,7 +91,10 @@ final class ReadWindows {
         windows.append(Window(segmentID: segmentID, start: start, count: count, buffer: buffer, lastUse: clock))
     }
 
-    func removeAll() { windows.removeAll() }
+    func removeAll() {
+        current = Current()
+        windows.removeAll()
+    }
 }
 
 @available(*, unavailable)

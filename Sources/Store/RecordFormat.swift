@@ -12,8 +12,6 @@ enum RecordKind: UInt8 {
     case skip = 4
     /// The log was closed in order.
     case close = 5
-    /// A message was here whose bytes have been overwritten.
-    case erased = 6
 }
 
 /// The fixed part of a record.

@@ -19,10 +19,12 @@ struct Recovery {
     var missing: [ClosedRange<UInt64>] = []
     var lostBytes: UInt64 = 0
     var damages: [(place: LogPosition, text: String)] = []
+    /// Messages whose head can be believed and whose body cannot: no loss if they had been removed, and maybe overwritten.
+    private var suspects: [Suspect] = []
+    /// Blocks that do not follow the one before: a crash has taken what was between.
+    private var tears: [LogPosition] = []
     /// Everything before it had been synced, as far as anything says so.
     var synced = LogPosition(ordinal: 0, offset: 0)
-    /// Ends of blocks behind which another should have come, as a later block says.
-    var tears: [LogPosition] = []
     /// Where an atomic batch begins whose end has not been seen.
     var batchStart: LogPosition?
     /// The last block before the end or the limit.
@@ -30,13 +32,19 @@ struct Recovery {
     var isClosed = false
     private var buffer = WriteBuffer(capacity: SegmentScanner.pieceBytes)
 
+    private struct Suspect {
+        let sequence: UInt64
+        let segment: LogSegment
+        let offset: Int
+        let bytes: Int
+    }
+
     init(_ log: FileLog, limit: LogPosition?) {
         self.log = log
         self.limit = limit
     }
 
-    /// Where the log must be cut: at the first damage that a sync had not covered, where a block is missing there, because the
-    /// power went while a commit was written to several segments, or before an unfinished batch there.
+    /// Where the log must be cut: at the first damage that a sync had not covered, or before an unfinished batch there.
     var cut: LogPosition? {
         let torn = (damages.map(\.place) + tears).filter { $0 >= synced }.min()
         guard let batchStart, batchStart >= synced, log.index.last == log.lastMessage else { return torn }
@@ -53,6 +61,23 @@ struct Recovery {
                 if let error = error as? StoreError { throw error }
                 if let error = error as? DiskError { throw .disk(error) }
             }
+        }
+        judge()
+    }
+
+    /// Whether a record that cannot be read costs anything is known only when everything that was removed is.
+    private mutating func judge() {
+        var gone = FileLog.merged(removed)[...]
+        for suspect in suspects where suspect.sequence >= floor {
+            while let first = gone.first, first.upperBound < suspect.sequence { gone.removeFirst() }
+            if let first = gone.first, first.contains(suspect.sequence) { continue }
+            suspect.segment.isDamaged = true
+            lostBytes += UInt64(suspect.bytes)
+            damages.append(
+                (
+                    suspect.segment.place(suspect.offset),
+                    "\(suspect.segment.path): the record at \(suspect.offset) (sequence \(suspect.sequence)) is damaged"
+                ))
         }
     }
 
@@ -72,9 +97,10 @@ struct Recovery {
         // Its space was given to another segment, and the rename did not last: what was in it had been removed.
         if let header, header.ordinal != ordinal { return try log.disk.remove(path) }
         let isHeadGood = header != nil
+        // No sync has covered it: what is in it never counted.
+        if isNew && header == nil { return try log.disk.remove(path) }
         if header == nil, let id = try findID(file, size) { header = SegmentHeader(id: id, ordinal: ordinal, capacity: size) }
         guard let header else {
-            if isNew { return try log.disk.remove(path) }
             damages.append((LogPosition(ordinal: 0, offset: 0), "\(path): \(size) bytes without a readable head"))
             return
         }
@@ -120,10 +146,8 @@ struct Recovery {
         while let item = try scanner.next() {
             switch item {
             case .block(let header):
+                if block == nil, isTorn(before: header, in: segment) { tears.append(segment.place(header.offset)) }
                 block = header
-                if header.lastMessage > log.lastMessage, let (owner, before) = lastBlock {
-                    tears.append(owner.place(before.end))
-                }
                 lastBlock = (segment, header)
                 take(header)
             case .record(let header, let record, let offset, let isGood):
@@ -150,6 +174,15 @@ struct Recovery {
         }
     }
 
+    /// Whether the first block of a segment goes on from one that is not there, and that no sync had covered then. Within a
+    /// segment what is missing shows as damage.
+    private func isTorn(before header: BlockHeader, in segment: LogSegment) -> Bool {
+        if header.previousSegmentID == segment.id { return false }
+        guard let (previous, _) = lastBlock else { return header.previousSegmentID != 0 }
+        if previous.id != header.previousSegmentID { return true }
+        return previous.end < header.previousEnd && header.synced < previous.place(header.previousEnd)
+    }
+
     // MARK: Blocks and records
 
     private mutating func take(_ header: BlockHeader) {
@@ -162,13 +195,13 @@ struct Recovery {
     private mutating func take(
         _ header: RecordHeader, _ record: UnsafeRawPointer, _ segment: LogSegment, _ offset: Int, _ isGood: Bool
     ) {
-        if !isGood {
+        if !isGood && header.kind != .message {
             segment.isDamaged = true
             damages.append(
                 (segment.place(offset), "\(segment.path): the record at \(offset) (sequence \(header.sequence)) is damaged"))
         }
         switch header.kind {
-        case .message, .erased: take(message: header, record, segment, offset, isGood)
+        case .message: take(message: header, record, segment, offset, isGood)
         case .tombstones:
             guard isGood, let ranges = TombstoneBody.ranges(header, record), let last = ranges.last else { return }
             removed += ranges
@@ -206,14 +239,11 @@ struct Recovery {
         segment.lastSequence = header.sequence
         log.lastTimeNs = max(log.lastTimeNs, header.timeNs)
         log.lastMessage = header.sequence
-        guard isGood, header.kind == .message else {
+        guard isGood else {
             log.index.skip(to: header.sequence)
-            if header.kind == .message {
-                missing.append(header.sequence...header.sequence)
-                lostBytes += UInt64(header.streamSize)
-            } else {
-                removed.append(header.sequence...header.sequence)
-            }
+            missing.append(header.sequence...header.sequence)
+            suspects.append(
+                Suspect(sequence: header.sequence, segment: segment, offset: offset, bytes: header.streamSize))
             return
         }
         let message = header.message(record)

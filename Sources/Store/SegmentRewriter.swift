@@ -78,22 +78,24 @@ struct SegmentRewriter: Sendable {
             case .block: continue
             case .damage: throw unreadable()
             case .record(let header, let record, let offset, let isGood):
-                guard isGood else { throw unreadable() }
+                let isKept =
+                    header.kind == .message && next < moves.count && moves[next].sequence == header.sequence
+                    && moves[next].place == offset
+                // What has been removed may have been overwritten.
+                guard isGood || header.kind == .message && !isKept else { throw unreadable() }
                 switch header.kind {
                 case .tombstones: ranges += (TombstoneBody.ranges(header, record) ?? []).filter { $0.upperBound >= floor }
                 case .skip: try output.add(header, record, 0, sum)
                 case .floor, .close: continue
-                case .message, .erased:
+                case .message:
                     // What came before this segment may have been lost, and must be missed still.
-                    let before = header.hasGap ? header.gapBase(record) : header.sequence - 1
+                    let before = header.hasGap && isGood ? header.gapBase(record) : header.sequence - 1
                     if previous == nil {
                         previous = before
                         block.lastMessage = before
                         block.nextSequence = before + 1
                     }
-                    guard next < moves.count, moves[next].sequence == header.sequence, moves[next].place == offset,
-                        let last = previous
-                    else { continue }
+                    guard isKept, let last = previous else { continue }
                     var kept = header
                     // It has been durable for long.
                     kept.marks.remove(.batchContinues)

@@ -40,6 +40,10 @@ public final class SimulatedDisk: Disk {
         var changes = 0
         /// By number of the call, from 1.
         var faults: [Int: DiskFault] = [:]
+        /// From this call on, every call goes wrong like this.
+        var lastingFault: (from: Int, fault: DiskFault)?
+        /// Reads that touch these bytes of a file fail.
+        var unreadable: [String: Range<Int>] = [:]
         /// From this changing call on, nothing works any more.
         var powerFailsAt: Int?
         var isOff = false
@@ -68,7 +72,17 @@ public final class SimulatedDisk: Disk {
 
     /// Lets the call with a number (counted from 1, from the disk's beginning) go wrong.
     public func inject(_ fault: DiskFault, atCall number: Int) { state.withLock { $0.faults[number] = fault } }
-    public func clearFaults() { state.withLock { $0.faults = [:] } }
+    /// Lets every call from the one with a number on go wrong.
+    public func inject(_ fault: DiskFault, fromCall number: Int) { state.withLock { $0.lastingFault = (number, fault) } }
+    /// Lets reads of some bytes of a file fail, as a bad sector does.
+    public func spoil(_ path: String, _ bytes: Range<Int>) { state.withLock { $0.unreadable[path] = bytes } }
+    public func clearFaults() {
+        state.withLock { state in
+            state.faults = [:]
+            state.lastingFault = nil
+            state.unreadable = [:]
+        }
+    }
 
     /// Cuts the power before the changing call with this number.
     public func failPower(atChange number: Int) { state.withLock { $0.powerFailsAt = number } }
@@ -156,6 +170,7 @@ public final class SimulatedDisk: Disk {
                 state.isOff = true
                 return .error(EIO)
             }
+            if let (from, fault) = state.lastingFault, state.calls >= from { return fault }
             return state.faults[state.calls]
         }
         if case .error(let code) = fault { throw DiskError(call.rawValue, path, code) }
@@ -262,6 +277,12 @@ public final class SimulatedDisk: Disk {
         -> [UInt8]?
     {
         try begin(call, path)
+        let isBad = state.withLock { $0.unreadable[path].map { $0.overlaps(offset..<offset + count) } ?? false }
+        if isBad {
+            // A bad sector is never in memory.
+            if call == .readCached { return nil }
+            throw DiskError(call.rawValue, path, EIO)
+        }
         return state.withLock { state in
             if call == .readCached, let misses = state.cacheMisses {
                 state.cachedReads += 1

@@ -130,3 +130,54 @@ func withView<R>(_ text: String, _ body: (ByteView) throws -> R) rethrows -> R {
         }
     }
 }
+
+/// Runs of one subject are kept without subjects and links, and must say the same as others.
+@Test func logRunsOfOneSubjectSayTheSame() throws {
+    for (seed, subjects, sizes) in [(1, 1, 1), (2, 1, 900), (3, 2, 900), (4, 1, 40_000)] as [(UInt64, Int, Int)] {
+        var random = SplitMix(seed: seed)
+        let index = MessageIndex()
+        index.sizeOf = { _, place in place }
+        let messages = IndexRun.entriesMax * 2 + 500
+        var places: [Int] = [], expectedSizes: [Int] = [], names: [Int] = []
+        for n in 1...messages {
+            let name = Int.random(in: 0..<subjects, using: &random)
+            let id = try #require(withView("s.\(name)") { index.table.number($0) })
+            let size = Int.random(in: 0..<sizes, using: &random) + 60
+            let place = size >= 0x7FFF ? size & ~7 : n * 8
+            index.append(UInt64(n), id, place: place, size: size, marks: [], owner: 1, timeNs: 0)
+            places.append(place)
+            expectedSizes.append(size >= 0x7FFF ? place : size)
+            names.append(name)
+        }
+        if subjects == 1 { #expect(index.memory < messages * 8) }
+        var live = Set(1...messages)
+        func check() throws {
+            let filter = SubjectFilter(["s.0"], index.table)
+            var next = index.next(atOrAfter: 1, filter, upTo: UInt64(messages)), found: [Int] = []
+            while let sequence = next {
+                found.append(Int(sequence))
+                next = index.next(atOrAfter: sequence + 1, filter, upTo: UInt64(messages))
+            }
+            #expect(found == live.filter { names[$0 - 1] == 0 }.sorted(), "seed \(seed)")
+            for n in stride(from: 1, through: messages, by: 37) {
+                let entry = index.live(UInt64(n))?.entry
+                #expect((entry != nil) == live.contains(n))
+                if let entry { #expect(entry.place == places[n - 1] && entry.size == min(expectedSizes[n - 1], 0x7FFF)) }
+            }
+        }
+        try check()
+        for _ in 0..<messages / 3 {
+            let n = Int.random(in: 1...messages, using: &random)
+            let removed = index.remove(UInt64(n))
+            #expect((removed != nil) == (live.remove(n) != nil))
+            if let removed { #expect(removed.size == expectedSizes[n - 1]) }
+        }
+        let moved = live.min() ?? 1
+        index.move(UInt64(moved), to: 16)
+        places[moved - 1] = 16
+        try check()
+        for n in 1...(messages - 20) where live.remove(n) != nil { _ = index.remove(UInt64(n)) }
+        index.thin(owner: 1)
+        try check()
+    }
+}

@@ -70,7 +70,10 @@ extension FileLog {
     func maintain() throws {
         for _ in 0..<1_000 {
             try commitAll()
-            guard let job = beginMaintenance() else { return }
+            guard let job = beginMaintenance() else {
+                if wantsCommit { continue }
+                return
+            }
             if let error = finishMaintenance(job.run()) { throw error }
         }
         throw StoreError.unusable("maintenance never ends")

@@ -9,6 +9,7 @@ struct LoopReport: Sendable {
     var stalls: UInt64
     var connections: Int
     var authRequired: Bool
+    var keys: [KeyReport]
 
     init(_ router: Router) {
         counters = router.counters
@@ -17,6 +18,7 @@ struct LoopReport: Sendable {
         stalls = router.loop.stallsTotal
         connections = router.connections.count
         authRequired = router.settings.info.authRequired
+        keys = router.streams?.keyReports ?? []
     }
 }
 

@@ -34,6 +34,7 @@ enum MetricsPage {
         renderTraffic(&page, broker, reports)
         renderLoops(&page, reports)
         renderAccounts(&page, broker)
+        renderKeys(&page, reports.flatMap(\.keys))
         page.family("bellhop_http_requests_total", .counter, "Requests to the monitoring pages.")
         for (path, count) in call.requestCounts.sorted(by: { $0.key < $1.key }) { page.sample([("path", path)], Double(count)) }
         return page.bytes
@@ -73,6 +74,36 @@ enum MetricsPage {
         perLoop("bellhop_loop_messages_out_total", .counter, "Messages that each event loop delivered.") {
             Double($0.messagesOut)
         }
+    }
+
+    private static func renderKeys(_ page: inout MetricsText, _ keys: [KeyReport]) {
+        guard !keys.isEmpty else { return }
+        let sorted = keys.sorted { ($0.account, $0.stream, $0.consumer) < ($1.account, $1.stream, $1.consumer) }
+        func perConsumer(_ name: String, _ kind: MetricsText.Kind, _ help: String, _ figure: (KeyFigures) -> Double) {
+            page.family(name, kind, help)
+            for report in sorted {
+                page.sample(
+                    [("account", report.account), ("stream", report.stream), ("consumer", report.consumer)],
+                    figure(report.figures))
+            }
+        }
+        perConsumer("bellhop_keys_ready", .gauge, "Keys that may be leased.") { Double($0.ready) }
+        perConsumer("bellhop_keys_leased", .gauge, "Leases of keyed consumers.") { Double($0.leased) }
+        perConsumer("bellhop_keys_backoff", .gauge, "Keys that wait for a redelivery.") { Double($0.backoff) }
+        perConsumer("bellhop_keys_parked", .gauge, "Keys with a dead letter.") { Double($0.parked) }
+        perConsumer("bellhop_keys_blocked", .gauge, "Keys in back-off and parked.") { Double($0.blocked) }
+        perConsumer("bellhop_keys_waiting_messages", .gauge, "Messages behind outstanding ones of their keys.") {
+            Double($0.waiting)
+        }
+        perConsumer("bellhop_keys_oldest_park_seconds", .gauge, "The age of the oldest dead letter.") {
+            Double($0.oldestParkNs / 1_000_000) / 1_000
+        }
+        perConsumer("bellhop_keys_parked_bytes", .gauge, "Dead letters, and what waits behind them.") { Double($0.parkedBytes) }
+        perConsumer("bellhop_keys_paused", .gauge, "1 while a keyed consumer leases nothing.") { $0.isPaused ? 1 : 0 }
+        perConsumer("bellhop_keys_parks_total", .counter, "Messages parked.") { Double($0.parksTotal) }
+        perConsumer("bellhop_keys_stale_acks_total", .counter, "Acks of leases that had ended.") { Double($0.staleAcks) }
+        perConsumer("bellhop_keys_leases_total", .counter, "Leases of keyed consumers.") { Double($0.leasesTotal) }
+        perConsumer("bellhop_keys_visits_total", .counter, "Keys looked at to find them.") { Double($0.visits) }
     }
 
     private static func renderAccounts(_ page: inout MetricsText, _ broker: Broker) {

@@ -36,6 +36,8 @@ final class EndpointTable {
     }
     private var slots: [Slot] = []
     private var unused: [Int32] = []
+    /// Counts removals: what was found is there as long as this stands.
+    private(set) var changes: UInt64 = 0
     private let loop: Int32
 
     init(loop: Int) { self.loop = Int32(loop) }
@@ -53,6 +55,7 @@ final class EndpointTable {
     /// Messages that are on their way to it are dropped.
     func remove(_ address: EndpointAddress) {
         guard find(address.slot, address.generation) != nil else { return }
+        changes += 1
         slots[Int(address.slot)].endpoint = nil
         slots[Int(address.slot)].generation &+= 1
         unused.append(address.slot)

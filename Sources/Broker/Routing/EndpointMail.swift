@@ -170,12 +170,17 @@ final class EndpointMail {
     }
 
     private func deliver(_ batch: borrowing EndpointBatch) {
+        // Most messages go where the one before went.
+        var last: (slot: Int32, generation: UInt32, changes: UInt64, endpoint: (any Endpoint)?) = (-1, 0, 0, nil)
         batch.forEach { slot, generation, message, origin in
             if slot < -1 {
                 accountRequest?(Int(-2 - slot), message, origin)
-            } else {
-                table.find(slot, generation)?.receive(message, from: origin)
+                return
             }
+            if slot != last.slot || generation != last.generation || table.changes != last.changes {
+                last = (slot, generation, table.changes, table.find(slot, generation))
+            }
+            last.endpoint?.receive(message, from: origin)
         }
     }
 

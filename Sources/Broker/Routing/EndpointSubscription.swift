@@ -4,29 +4,32 @@ import Reactor
 import Wire
 
 /// Owned by one loop. Ends with `end`, which its owner calls.
-final class EndpointSubscription: Endpoint {
+final class EndpointSubscription {
     let subject: String
-    private let body: (Message, Origin) -> Void
     private unowned let router: Router
     private let index: SubjectIndex
     private var subscription: SubscriptionRef?
     private var address = EndpointAddress.none
 
     /// - Parameter body: gets each message on this loop, in the order in which a publisher sent them.
-    init(_ subject: String, router: Router, index: SubjectIndex, _ body: @escaping (Message, Origin) -> Void) {
+    convenience init(
+        _ subject: String, router: Router, index: SubjectIndex, _ body: @escaping (Message, Origin) -> Void
+    ) {
+        self.init(subject, router: router, index: index, receiver: EndpointClosure(body))
+    }
+
+    /// - Parameter receiver: kept until the subscription ends.
+    init(_ subject: String, router: Router, index: SubjectIndex, receiver: any Endpoint) {
         self.subject = subject
         self.router = router
         self.index = index
-        self.body = body
-        address = router.endpoints.table.add(self)
+        address = router.endpoints.table.add(receiver)
         Array(subject.utf8).withUnsafeBytes { bytes in
             let made = Subscription.make(endpoint: address, subject: ByteView(bytes))
             subscription = made
             index.insert(made, retire: router.retire)
         }
     }
-
-    func receive(_ message: Message, from origin: Origin) { body(message, origin) }
 
     func end() {
         guard let subscription else { return }
@@ -39,4 +42,11 @@ final class EndpointSubscription: Endpoint {
             return true
         }
     }
+}
+
+/// For what is not sent often.
+private final class EndpointClosure: Endpoint {
+    private let body: (Message, Origin) -> Void
+    init(_ body: @escaping (Message, Origin) -> Void) { self.body = body }
+    func receive(_ message: Message, from origin: Origin) { body(message, origin) }
 }

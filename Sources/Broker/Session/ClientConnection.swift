@@ -326,6 +326,7 @@ final class ClientConnection: ChannelHandler {
         if let authTimer { loop.cancel(authTimer) }
         router.closedConnections.append(snapshot, capacity: broker.closedConnectionsMax)
         router.connections[clientID] = nil
+        router.streams?.clientClosed(clientID)
         broker.connectionCount.wrappingSubtract(1, ordering: .relaxed)
         broker.log.debug("\(self.label) - Client connection closed: \(reason.text)")
     }

@@ -60,7 +60,7 @@ import Wire
         world.pull(consumer, #"{"no_wait":true}"#, reply: "other")
         #expect(world.taken().isEmpty)
         world.lists.finishedCommit = 1
-        consumer.journalCommitted()
+        consumer.touch()
         world.endTurn()
         let sent = world.taken()
         #expect(sent.map(\.sequence) == [1, 2, 3] && sent[0].reference?.deliveries == 2)

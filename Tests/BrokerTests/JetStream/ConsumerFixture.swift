@@ -154,6 +154,8 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
                 queue: String(decoding: target.queue, as: UTF8.self)))
         return true
     }
+    var isCongested = false
+    func isCongested(_ target: DeliveryTarget) -> Bool { isCongested }
     func hasInterest(_ target: DeliveryTarget) -> Bool { target.subject.withUnsafeBytes { hasInterest(ByteView($0)) } }
     func hasInterest(_ subject: ByteView) -> Bool {
         interests.contains { Array($0.utf8).withUnsafeBytes { Subject.matches(ByteView($0), subject) } }
@@ -179,7 +181,6 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
         guard config.retention != .limits, !registry.all.contains(where: { $0.isWaiting(for: sequence) }) else { return }
         _ = try? log.remove(sequence, erases: false)
     }
-    func isJournalSettled(_ ticket: UInt64) -> Bool { ticket <= journal?.finishedCommit ?? .max }
     func afterJournalCommit(_ action: @escaping () -> Void) { lists.isChanged ? waiting.append(action) : action() }
     func consumerExpired(_ consumer: Consumer) {
         expired.append(consumer.name)
@@ -188,6 +189,8 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     func consumerAdded(_ consumer: Consumer) {}
     func consumerRemoved(_ consumer: Consumer) {}
     func consumerTouched(_ consumer: Consumer) {}
+    func awaitsJournal(_ consumer: Consumer) {}
+    var journalSettled: UInt64 { journal?.finishedCommit ?? 0 }
 
     /// Stores messages and makes them durable and visible. - Returns: the last sequence.
     @discardableResult

@@ -32,6 +32,20 @@ import Wire
         #expect(world.taken().map(\.sequence) == [3])
     }
 
+    @Test func waitsForAFullSocket() throws {
+        let world = try ConsumerFixture()
+        world.subscribe("out")
+        let consumer = try push(world) { $0.ackPolicy = .none }
+        world.isCongested = true
+        try world.store("s.a", "s.b")
+        world.endTurn()
+        world.pass(ms: 500)
+        #expect(world.taken().isEmpty && consumer.info().pending == 2)
+        world.isCongested = false
+        world.pass(ms: 64)
+        #expect(world.taken().map(\.sequence) == [1, 2] && consumer.nextDeadlineNs == nil)
+    }
+
     @Test func deliversToAGroup() throws {
         let world = try ConsumerFixture()
         world.subscribe("out")

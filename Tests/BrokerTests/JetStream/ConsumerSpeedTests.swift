@@ -40,17 +40,19 @@ import Wire
             ackEnds.append(ackBytes)
             return true
         }
+        func isCongested(_ target: DeliveryTarget) -> Bool { false }
         func hasInterest(_ target: DeliveryTarget) -> Bool { true }
         func hasInterest(_ subject: ByteView) -> Bool { false }
         func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}
         func unwatch(_ target: DeliveryTarget) {}
         func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64) {}
-        func isJournalSettled(_ ticket: UInt64) -> Bool { true }
         func afterJournalCommit(_ action: @escaping () -> Void) { action() }
         func consumerExpired(_ consumer: Consumer) {}
         func consumerAdded(_ consumer: Consumer) {}
         func consumerRemoved(_ consumer: Consumer) {}
         func consumerTouched(_ consumer: Consumer) {}
+        func awaitsJournal(_ consumer: Consumer) {}
+        var journalSettled: UInt64 { journal?.finishedCommit ?? 0 }
     }
 
     private func nowNs() -> UInt64 {

@@ -10,14 +10,22 @@ import Wire
         Array(value.utf8).withUnsafeBytes { SourceHeader.read(ByteView($0)) }
     }
 
+    private func write(_ source: StreamSourceConfig, _ position: OriginPosition) -> String {
+        let target = ScratchBytes()
+        Array("o.1".utf8).withUnsafeBytes {
+            SourceHeader.write(SourceHeader.ready(source), position, subject: ByteView($0), to: target)
+        }
+        return target.view.string
+    }
+
     @Test func headersNameTheirSource() throws {
         var source = StreamSourceConfig(name: "O")
         let position = OriginPosition(identity: "abcdefgh", sequence: 17)
-        #expect(SourceHeader.value(source, position, subject: "o.1") == "O 17 > > o.1 abcdefgh")
+        #expect(write(source, position) == "O 17 > > o.1 abcdefgh")
         source.subjectTransforms = [
             SubjectTransformConfig(source: "o.*", destination: "u.$1"), SubjectTransformConfig(source: "p", destination: ""),
         ]
-        let value = SourceHeader.value(source, position, subject: "o.1")
+        let value = write(source, position)
         #expect(value == "O 17 o.*\u{0C}p u.$1\u{0C}> o.1 abcdefgh")
         let found = try #require(read(value))
         #expect(found.indexName == source.indexName && found.position == position)

@@ -35,6 +35,45 @@ import Wire
         kit.turn()
         #expect(kit.output.map(\.payload) == (0..<40).map { "m\($0)" })
     }
+
+    /// An ack is written at once and synced soon; one that asks for an answer is synced before it.
+    @Test func syncsAcksThatSomebodyWaitsFor() throws {
+        let kit = try StreamKit(keepsConsumers: true)
+        for number in 0..<3 { kit.publish("s.\(number)") }
+        let consumer = Self.consumer(kit)
+        kit.turn()
+        Self.pull(consumer, 3, kit)
+        kit.turn()
+        #expect(kit.output.count { $0.subject == "inbox" } == 3)
+        func ack(_ sequence: Int, reply: String) {
+            Array("$JS.ACK.S.c.1.\(sequence).\(sequence).0.0".utf8).withUnsafeBytes { subject in
+                Array(reply.utf8).withUnsafeBytes { reply in
+                    consumer.receive(
+                        ack: Message(
+                            subject: ByteView(subject), reply: ByteView(reply), headerBytes: -1, payload: .empty,
+                            sizes: .empty))
+                }
+            }
+            kit.turn()
+        }
+        func isAnswered(_ reply: String) -> Bool { kit.output.contains { $0.subject == reply } }
+        ack(1, reply: "")
+        #expect(!kit.hasSynced)
+        let commits = kit.commits
+        // Repeated with a wish for an answer: nothing is new, and yet it has to be synced first.
+        kit.holdsCommits = true
+        ack(1, reply: "answer.1")
+        #expect(kit.commits == commits + 1 && kit.hasSynced && !isAnswered("answer.1"))
+        kit.holdsCommits = false
+        kit.finishCommits()
+        #expect(isAnswered("answer.1"))
+        ack(2, reply: "answer.2")
+        #expect(kit.hasSynced && isAnswered("answer.2"))
+        ack(3, reply: "")
+        #expect(!kit.hasSynced)
+        kit.pass(0.2)
+        #expect(kit.hasSynced && kit.stream.nextDeadlineNs == nil)
+    }
 }
 
 /// A disk whose cache never has anything: every read is one that waits.

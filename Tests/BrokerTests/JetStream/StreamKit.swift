@@ -26,6 +26,8 @@ final class StreamKit: StreamHost, CommitRunner {
     var holdsCommits = false
     var commitError: DiskError?
     private(set) var commits = 0
+    /// Of the last one.
+    private(set) var hasSynced = false
     private var jobs: [(CommitJob, (CommitResult) -> Void)] = []
     private var randomState: UInt64 = 0x9E37_79B9_7F4A_7C15
     private let directory: String
@@ -38,7 +40,7 @@ final class StreamKit: StreamHost, CommitRunner {
     private(set) lazy var registry = ConsumerRegistry(stream: stream)
 
     init(
-        settings: StreamSettings = StreamSettings(), disk: any Disk = SystemDisk(),
+        settings: StreamSettings = StreamSettings(), disk: any Disk = SystemDisk(), keepsConsumers: Bool = false,
         _ configure: (inout StreamConfig) -> Void = { _ in }
     ) throws {
         var template = Array("/tmp/bellhop-stream-XXXXXX".utf8CString)
@@ -47,7 +49,8 @@ final class StreamKit: StreamHost, CommitRunner {
         self.settings = settings
         self.disk = disk
         log = try FileLog.open(directory: directory + "/log", disk: disk)
-        journal = nil
+        if keepsConsumers { try disk.makeDirectory(directory + "/journal") }
+        journal = keepsConsumers ? try FileConsumerJournal.open(directory: directory + "/journal", disk: disk).0 : nil
         var config = StreamConfig()
         config.name = "S"
         config.subjects = ["s.>"]
@@ -219,6 +222,7 @@ final class StreamKit: StreamHost, CommitRunner {
                 payload: delivery.payload.string))
         return true
     }
+    func isCongested(_ target: DeliveryTarget) -> Bool { false }
     func hasInterest(_ target: DeliveryTarget) -> Bool { interests.contains(String(decoding: target.subject, as: UTF8.self)) }
     func hasInterest(_ subject: ByteView) -> Bool { interests.contains(subject.string) }
     func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}
@@ -228,6 +232,7 @@ final class StreamKit: StreamHost, CommitRunner {
 
     func run(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
         commits += 1
+        hasSynced = job.syncs
         jobs.append((job, then))
     }
 }

@@ -240,8 +240,14 @@ import Wire
         #expect(try store(.mirror(sequence: 9, timeNs: 2_000)) == 9)
         #expect(kit.log.state.messages == 2 && kit.log.state.firstTimeNs == 1_000)
         let block = "NATS/1.0\r\nNats-Expected-Last-Sequence: 3\r\nA: b\r\nNats-Batch-Id: q\r\nNats-Msg-Id: m\r\n\r\n"
-        #expect(try store(.source("O 3 > > o.a"), block) == 10)
-        #expect(try store(.source("O 4 > > o.a"), block) == 10)
+        let first = ScratchBytes(Array("O 3 > > o.a".utf8)), second = ScratchBytes(Array("O 4 > > o.a".utf8))
+        #expect(try store(.source(first.view), block) == 10)
+        #expect(try store(.source(second.view), block) == 10)
         #expect(kit.stored.last == "10 o.a A: b|Nats-Msg-Id: m|Nats-Stream-Source: O 3 > > o.a| x")
+        // The short way, with and without headers.
+        #expect(try store(.source(second.view), "NATS/1.0\r\nA: b\r\n\r\n") == 11)
+        #expect(kit.stored.last == "11 o.a A: b|Nats-Stream-Source: O 4 > > o.a| x")
+        #expect(try store(.source(second.view)) == 12)
+        #expect(kit.stored.last == "12 o.a Nats-Stream-Source: O 4 > > o.a| x")
     }
 }

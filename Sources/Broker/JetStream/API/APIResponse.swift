@@ -123,6 +123,21 @@ enum APIResponse {
         }
     }
 
+    /// SNAPSHOT: the stream as it is, without what servers add to its metadata.
+    static func snapshot(_ info: StreamInfo) -> [UInt8] {
+        write(.streamSnapshot) { json in
+            json.name("config")
+            info.config.write(to: &json)
+            json.name("state")
+            info.state.write(to: &json)
+        }
+    }
+
+    /// RESTORE: where the snapshot is to be sent to.
+    static func restore(deliverSubject: String) -> [UInt8] {
+        write(.streamRestore) { $0.member("deliver_subject", deliverSubject) }
+    }
+
     static func message(_ message: APIMessage) -> [UInt8] {
         write(.messageGet) { json in
             json.name("message")

@@ -19,7 +19,13 @@ final class Consumer {
 
     // MARK: What survives a restart
 
-    var state: ConsumerState
+    /// Behind a pointer, because it is looked at several times for each message: a property of a class is guarded against
+    /// overlapping changes at run time, and nothing here changes it from two sides.
+    var state: ConsumerState {
+        @inline(__always) _read { yield kept.pointee }
+        @inline(__always) _modify { yield &kept.pointee }
+    }
+    private let kept: UnsafeMutablePointer<ConsumerState>
     /// Its number in the journal; nil where it keeps nothing.
     var journalID: ConsumerID?
 
@@ -35,6 +41,8 @@ final class Consumer {
     var visibleSequence: UInt64 = 0
     /// The log is fetching what comes next.
     var isReading = false
+    /// When to try again what could not be read.
+    var readAgainNs: UInt64 = .max
 
     // MARK: Turn
 
@@ -50,7 +58,9 @@ final class Consumer {
     /// An interest or workqueue stream wants to know what is done.
     var keepsInterest = false
     var lastDeliveredNs: Int64?
+    /// As of the last turn; `hasAcked` adds this one's.
     var lastAckedNs: Int64?
+    var hasAcked = false
 
     // MARK: Pull
 
@@ -70,6 +80,9 @@ final class Consumer {
     var limiter: RateLimiter?
     var replay: OriginalReplay?
     var heartbeatDueNs: UInt64 = .max
+    /// The client's socket is full: when to look again, and how long was waited the last time.
+    var pacedUntilNs: UInt64 = .max
+    var paceNs: UInt64 = 0
 
     // MARK: Idle and paused
 
@@ -95,8 +108,10 @@ final class Consumer {
         let filter = SubjectFilter(config.filters, stream.log.subjects)
         self.filter = filter
         let start = ConsumerStart(config, stream: stream.config, log: stream.log, filter: filter)
-        state = ConsumerState(startsAt: start.sequence)
+        var state = ConsumerState(startsAt: start.sequence)
         state.lastPerSubject = start.lastPerSubject
+        kept = .allocate(capacity: 1)
+        kept.initialize(to: state)
         nextSequence = start.sequence
         ackSubjects = AckSubjectWriter(stream: streamName, consumer: name)
         begin(nil)
@@ -121,11 +136,17 @@ final class Consumer {
         journalID = id
         ackSubjects = AckSubjectWriter(stream: streamName, consumer: recovered.name)
         nextSequence = 1
-        state = recovered.state
+        kept = .allocate(capacity: 1)
+        kept.initialize(to: recovered.state)
         let settings = settings
         state.setClocks(now: stream.host.now) { settings.ackWait(deliveries: $0) }
         agreeWithLog()
         begin(keyed)
+    }
+
+    deinit {
+        kept.deinitialize(count: 1)
+        kept.deallocate()
     }
 
     /// What both ways of coming into being share.

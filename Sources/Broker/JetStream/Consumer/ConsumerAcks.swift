@@ -65,7 +65,7 @@ extension Consumer {
     /// Acks a message with all before it, as `ack_policy: all` and answers to flow control do.
     func ackAll(_ sequence: UInt64, delivery: UInt64) {
         guard sequence > state.ackFloor.stream else { return }
-        lastAckedNs = stream.host.now.wallNs
+        hasAcked = true
         record.add(.finishedUpTo, sequence, argument: delivery, delivered: state.delivered.consumer)
         guard keepsInterest else { return state.finish(upTo: sequence, delivery: delivery) { _ in } }
         var finished: [UInt64] = []
@@ -73,10 +73,16 @@ extension Consumer {
         for sequence in finished { stream.consumer(self, isDoneWith: sequence) }
     }
 
+    func noteAcked(_ now: Instant) {
+        guard hasAcked else { return }
+        hasAcked = false
+        lastAckedNs = now.wallNs
+    }
+
     /// A pending message is done with.
     @inline(__always)
     func finish(_ slot: PendingTable.Slot) {
-        lastAckedNs = stream.host.now.wallNs
+        hasAcked = true
         record.add(.finished, state.pending[slot].sequence, delivered: state.delivered.consumer)
         state.finish(slot)
         if record.isFull { writeRecord(stream.host.now) }

@@ -141,6 +141,7 @@ extension Consumer {
         keyed?.reset(afterDelivery: delivered)
         lastDeliveredNs = nil
         lastAckedNs = nil
+        hasAcked = false
         countPending()
         writeWhole(stream.host.now)
         touch()

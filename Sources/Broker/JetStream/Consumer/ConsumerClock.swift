@@ -5,13 +5,15 @@ import Wire
 extension Consumer {
     /// Acks that run out close together are looked at together.
     private static let gatherNs: UInt64 = 1_000_000
+    /// What the disk refused to give is asked for again; in the end the log counts it as lost.
+    static let readAgainAfterNs: UInt64 = 1_000_000_000
 
     /// When `advance` has something to do; nil: never, as things stand. Monotonic.
     var nextDeadlineNs: UInt64? {
         if isStopped { return nil }
         if hasMore { return 0 }
-        var next = min(requests.dueNs, pin.endsNs, inactiveDueNs, pauseEndsNs, heartbeatDueNs)
-        next = min(next, limiter?.dueNs ?? .max, replay?.dueNs ?? .max)
+        var next = min(requests.dueNs, pin.endsNs, inactiveDueNs, pauseEndsNs, heartbeatDueNs, pacedUntilNs)
+        next = min(next, readAgainNs, limiter?.dueNs ?? .max, replay?.dueNs ?? .max)
         if let keyed { next = min(next, saturatingSum(keyed.nextDeadlineNs, Consumer.gatherNs)) }
         if let deadline = state.pending.nextDeadline(ackWaitNs: settings.ackWaitNs) {
             next = min(next, saturatingSum(deadline, Consumer.gatherNs))
@@ -24,6 +26,10 @@ extension Consumer {
         guard !isStopped else { return }
         let now = stream.host.now
         guard isTouched || (nextDeadlineNs.map { $0 <= now.monotonicNs } ?? false) else { return }
+        if readAgainNs <= now.monotonicNs {
+            readAgainNs = .max
+            isReading = false
+        }
         expirePending(now)
         keyed?.advance(now)
         expireRequests(now)

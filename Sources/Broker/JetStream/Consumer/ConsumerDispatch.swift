@@ -32,6 +32,7 @@ extension Consumer {
     func finishTurn(_ now: Instant) {
         untouch()
         keyed?.turnBegins()
+        noteAcked(now)
         dispatch(now)
         writeRecord(now)
         tellRemovals(now)
@@ -40,9 +41,7 @@ extension Consumer {
 
     private func dispatch(_ now: Instant) {
         hasMore = false
-        // Set anew if it is still so: nobody may be there to be held back any more.
-        limiter?.forgetWait()
-        replay?.forgetWait()
+        pacedUntilNs = .max
         guard !isReading else { return }
         if isPaused {
             if requests.noWaitCount > 0 { endNoWaitRequests() }
@@ -60,7 +59,8 @@ extension Consumer {
         case .messages, .takers:
             if requests.noWaitCount > 0 { endNoWaitRequests() }
             if let replay, nextSequence > replay.endsAt { self.replay = nil }
-        case .maxAckPending, .journal: break
+        case .journal: stream.awaitsJournal(self)
+        case .maxAckPending: break
         }
     }
 
@@ -104,7 +104,7 @@ extension Consumer {
     }
 
     private func deliverToSubject(_ now: Instant) -> DispatchEnd {
-        guard isActive, let target else { return .takers }
+        guard isActive, let target, !isHeldBack(by: target, now) else { return .takers }
         let log = stream.log, host = stream.host
         var sent = 0, sentBytes = 0
         while flow?.isOpen ?? true {
@@ -147,7 +147,7 @@ extension Consumer {
                 continue
             }
             let ticket = state.pending.redeliveryTicket(slot)
-            if ticket > 0, !stream.isJournalSettled(ticket) { return .journal }
+            if ticket > 0, ticket > stream.journalSettled { return .journal }
             next.slot = slot
             next.sequence = state.pending[slot].sequence
             return nil
@@ -186,8 +186,8 @@ extension Consumer {
             pass(next.sequence)
             if wasCounted && numPending == before && numPending > 0 { numPending -= 1 }
         case .failed:
-            // The stream knows, and has said so. Nothing can be read here until it is started again.
             isReading = true
+            readAgainNs = saturatingSum(stream.host.now.monotonicNs, Consumer.readAgainAfterNs)
         }
         return outcome
     }

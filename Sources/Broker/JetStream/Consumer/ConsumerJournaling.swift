@@ -33,9 +33,6 @@ extension Consumer {
     /// The commit that makes durable what has been written so far; 0 where nothing has to be waited for.
     var journalTicket: UInt64 { journalID == nil ? 0 : stream.journal?.commitTicket ?? 0 }
 
-    /// The journal has finished a commit: a redelivery may have waited for it.
-    func journalCommitted() { if state.pending.firstRedelivery != PendingTable.none { touch() } }
-
     /// Writes a record that stands for all before it.
     func writeWhole(_ now: Instant) {
         guard let journalID, let journal = stream.journal else {

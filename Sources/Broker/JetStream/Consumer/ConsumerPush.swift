@@ -35,6 +35,21 @@ extension Consumer {
         touch()
     }
 
+    /// Looked at again after so long, and after twice as long each time that nothing has changed.
+    private static let paceFirstNs: UInt64 = 1_000_000
+    private static let paceLongestNs: UInt64 = 64_000_000
+
+    /// Whether the client is still to receive so much that more would only fill the memory, and at last cut it off as slow.
+    func isHeldBack(by target: DeliveryTarget, _ now: Instant) -> Bool {
+        guard stream.host.isCongested(target) else {
+            paceNs = 0
+            return false
+        }
+        paceNs = min(max(Consumer.paceFirstNs, 2 * paceNs), Consumer.paceLongestNs)
+        pacedUntilNs = saturatingSum(now.monotonicNs, paceNs)
+        return true
+    }
+
     /// Counts what flow control has to know of a delivery.
     func countFlow(_ bytes: Int) {
         let isFull =

@@ -81,6 +81,7 @@ extension Consumer {
     /// As in CONSUMER.INFO.
     func info() -> ConsumerInfo {
         let now = stream.host.now
+        noteAcked(now)
         var info = ConsumerInfo(stream: streamName, name: name, createdNs: createdNs, timestampNs: now.wallNs)
         info.config = config
         info.delivered = SequencePair(

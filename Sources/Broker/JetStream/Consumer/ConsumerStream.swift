@@ -19,9 +19,10 @@ protocol ConsumerStream: AnyObject {
     func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64)
     /// Runs `action` once everything that is in the journal now is durable; at once if there is nothing to wait for.
     func afterJournalCommit(_ action: @escaping () -> Void)
-    /// Whether a commit of the journal is as durable as the stream's policy makes it. If it is not, it will be, and every
-    /// consumer is told with `journalCommitted`.
-    func isJournalSettled(_ ticket: UInt64) -> Bool
+    /// The last commit of the journal that counts as durable.
+    var journalSettled: UInt64 { get }
+    /// The consumer cannot go on before more of the journal counts as durable: has it touched when a commit has finished.
+    func awaitsJournal(_ consumer: Consumer)
     /// The consumer has been inactive for its threshold and wants to be deleted, as by an API request. Called at the end of its turn.
     func consumerExpired(_ consumer: Consumer)
     /// The stream has one consumer more: it is told of messages from now on.

@@ -20,6 +20,22 @@ extension Consumer {
         _ = keyed.resolve()
     }
 
+    /// `$BELLHOP.API.KEY.<operation>.<stream>.<consumer>`. What is no operation gets no answer.
+    func receive(keyRequest message: Message) {
+        guard let keyed, !isStopped,
+            let operation = Subject.token(message.subject, at: 3).flatMap({ KeyOperation(rawValue: $0.string) })
+        else { return }
+        let reply = message.reply.bytes, host = stream.host
+        keyed.handle(operation, message.body) { answer in
+            guard !reply.isEmpty else { return }
+            reply.withUnsafeBytes { reply in
+                answer.withUnsafeBytes {
+                    host.publish(ByteView(reply), reply: .empty, headers: .empty, payload: ByteView($0))
+                }
+            }
+        }
+    }
+
     /// Reads what a journal has kept of a keyed consumer. nil where that makes none.
     static func recoverKeyed(
         _ found: RecoveredConsumer, stream: any ConsumerStream, damaged: inout Int, decode: ([UInt8]) -> ConsumerConfig?

@@ -53,6 +53,19 @@ enum Advisory {
     }
 }
 
+/// Ours: `$JS.EVENT.ADVISORY.STREAM.LOST.<stream>`, when messages turn out to be damaged on disk. `msgs` are their sequences,
+/// as in the stream's state under `lost`; `reason` says which file and where.
+enum LossAdvisory {
+    static func publish(_ stream: String, _ sequences: [UInt64], _ reason: String, in account: Account, router: Router) {
+        let subject = "\(Advisory.prefix)STREAM.LOST.\(stream)"
+        Advisory.publish(subject, "stream_lost", in: account, router: router) { json in
+            json.member("stream", stream)
+            json.optional("msgs", sequences) { $0.value($1) }
+            json.member("reason", reason)
+        }
+    }
+}
+
 /// `$JS.EVENT.ADVISORY.API`: one for each request that was answered.
 enum APIAudit {
     static func publish(_ call: APICall, _ response: [UInt8], router: Router) {

@@ -7,33 +7,48 @@ import Wire
 final class ConsumerEndpoints {
     private var subscriptions: [EndpointSubscription] = []
 
-    init(_ consumer: Consumer, stream: String, router: Router, index: SubjectIndex, touch: @escaping () -> Void) {
-        let name = consumer.name
-        func listen(_ subject: String, _ body: @escaping (Message, Origin) -> Void) {
+    init(_ consumer: Consumer, _ runtime: StreamRuntime) {
+        let stream = runtime.entry.config.name, name = consumer.name
+        func listen(_ subject: String, _ kind: ConsumerEndpoint.Kind) {
+            let receiver = ConsumerEndpoint(kind, consumer, runtime)
             subscriptions.append(
-                EndpointSubscription(subject, router: router, index: index) { message, origin in
-                    body(message, origin)
-                    touch()
-                })
+                EndpointSubscription(subject, router: runtime.router, index: runtime.index, receiver: receiver))
         }
-        if consumer.settings.ackPolicy != .none {
-            listen("$JS.ACK.\(stream).\(name).>") { [unowned consumer] in
-                consumer.receive(ack: $0, from: $1.clientID)
-            }
-        }
+        if consumer.settings.ackPolicy != .none { listen("$JS.ACK.\(stream).\(name).>", .ack) }
         if consumer.settings.isPull {
-            listen("$JS.API.CONSUMER.MSG.NEXT.\(stream).\(name)") { [unowned consumer] in
-                consumer.receive(next: $0, from: $1.clientID)
-            }
+            listen("$JS.API.CONSUMER.MSG.NEXT.\(stream).\(name)", .next)
         } else if consumer.config.flowControl {
-            listen("$JS.FC.\(stream).\(name).>") { [unowned consumer] message, _ in
-                consumer.receive(flowControl: message)
-            }
+            listen("$JS.FC.\(stream).\(name).>", .flowControl)
         }
+        if consumer.keyed != nil { listen("$BELLHOP.API.KEY.*.\(stream).\(name)", .key) }
     }
 
     func end() {
         for subscription in subscriptions { subscription.end() }
         subscriptions = []
+    }
+}
+
+/// One of them. It keeps the consumer and its stream until the subscription ends.
+private final class ConsumerEndpoint: Endpoint {
+    enum Kind { case ack, next, flowControl, key }
+    private let kind: Kind
+    private let consumer: Consumer
+    private let runtime: StreamRuntime
+
+    init(_ kind: Kind, _ consumer: Consumer, _ runtime: StreamRuntime) {
+        self.kind = kind
+        self.consumer = consumer
+        self.runtime = runtime
+    }
+
+    func receive(_ message: Message, from origin: Origin) {
+        switch kind {
+        case .ack: consumer.receive(ack: message, from: origin.clientID)
+        case .next: consumer.receive(next: message, from: origin.clientID)
+        case .flowControl: consumer.receive(flowControl: message)
+        case .key: consumer.receive(keyRequest: message)
+        }
+        runtime.touch()
     }
 }

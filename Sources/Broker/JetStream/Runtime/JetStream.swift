@@ -19,6 +19,8 @@ final class JetStream: Sendable {
     let maxMemoryBytes: Int64
     let maxFileBytes: Int64
     let stored = StoredBytes()
+    /// Whether there has been one: only then somebody wants to hear of clients that leave.
+    let hasKeyedConsumers = Atomic<Bool>(false)
     private let serials = Atomic<UInt64>(0)
     private let accountsByNumber = Mutex<[Int: JetStreamAccount]>([:])
 

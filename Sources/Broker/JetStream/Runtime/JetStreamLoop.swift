@@ -161,6 +161,21 @@ final class JetStreamLoop {
 
     private func committed(_ number: UInt64, _ result: CommitResult) { waiting.removeValue(forKey: number)?(result) }
 
+    // MARK: Keyed consumers
+
+    /// A client's connection has closed, on this loop: streams on any loop may have leased it something.
+    func clientClosed(_ client: UInt64) {
+        guard shared.hasKeyedConsumers.load(ordering: .relaxed) else { return }
+        for mailbox in loop.group.mailboxes {
+            mailbox.post { loop in
+                guard let streams = (loop.context as? Router)?.streams else { return }
+                for runtime in streams.streams.values { runtime.clientClosed(client) }
+            }
+        }
+    }
+
+    var keyReports: [KeyReport] { streams.values.flatMap(\.keyReports) }
+
     // MARK: Streams come and go
 
     /// Takes over a stream whose files are open: from here on it is served.
@@ -195,6 +210,14 @@ final class JetStreamLoop {
                 if open == 0 { done() }
             }
         }
+    }
+
+    /// Which of some streams cannot store anything any more, and why; of one stream also the names of its consumers.
+    static func gatherHealth(
+        of entries: [StreamEntry], _ group: LoopGroup, _ done: @escaping @Sendable ([StreamHealth]) -> Void
+    ) {
+        let withNames = entries.count == 1
+        gather(entries, group, { $0.health(withConsumerNames: withNames) }, done)
     }
 
     /// What /jsz shows of the streams of some entries.

@@ -44,6 +44,15 @@ struct OpenedStream {
     var log: any MessageLog
     var journal: FileConsumerJournal?
     var consumers: [RecoveredConsumer]
+    /// What is damaged beside the log, in sentences.
+    var findings: [String] = []
+}
+
+/// The files of a stream that is being restored.
+struct RestoredFiles {
+    var directory: String
+    var log: FileLog
+    var journal: FileConsumerJournal
 }
 
 /// Blocks: called on file threads only.
@@ -53,6 +62,8 @@ enum StreamFiles {
     private static let consumersName = "consumers"
     /// A stream that is being deleted is moved here first: a crash leaves it whole or nothing of it.
     private static let deletedName = "deleted"
+    /// A stream that is being restored is made here, and moved to its place when it is complete.
+    private static let restoringName = "restoring"
 
     static func directory(of name: String, in account: String) -> String {
         account + "/streams/" + JetStream.fileName(name)
@@ -88,7 +99,13 @@ enum StreamFiles {
         guard let definition = StreamDefinition(contents.bytes) else {
             throw .unusable("\(directory)/\(definitionName) does not describe a stream")
         }
-        return try openFiles(definition, directory, disk)
+        var opened = try openFiles(definition, directory, disk)
+        if contents.isDamaged {
+            opened.findings.append("\(directory)/\(definitionName): one of two copies is damaged")
+            // The other one says all; that it could not be written anew shows again at the next start.
+            try? definitionFile(directory, disk).write(contents.bytes)
+        }
+        return opened
     }
 
     private static func openFiles(
@@ -102,7 +119,8 @@ enum StreamFiles {
         }
         let log = try FileLog.open(directory: directory + "/" + logName, disk: disk)
         let (journal, consumers) = try FileConsumerJournal.open(directory: directory + "/" + consumersName, disk: disk)
-        return OpenedStream(definition: definition, log: log, journal: journal, consumers: consumers)
+        return OpenedStream(
+            definition: definition, log: log, journal: journal, consumers: consumers, findings: journal.findings)
     }
 
     /// Replaces a stream's definition.
@@ -124,12 +142,51 @@ enum StreamFiles {
         try deleteTree(target, disk)
     }
 
-    /// Finishes the deletions that a crash interrupted.
+    /// Finishes the deletions that a crash interrupted, and removes what it has left of streams that were being restored.
     static func clearDeleted(in account: String, _ disk: any Disk) throws(DiskError) {
-        let grave = account + "/" + deletedName
-        guard let names = try? disk.list(grave) else { return }
-        for name in names { try deleteTree(grave + "/" + name, disk) }
+        for folder in [deletedName, restoringName] {
+            guard let names = try? disk.list(account + "/" + folder) else { continue }
+            for name in names { try deleteTree(account + "/" + folder + "/" + name, disk) }
+        }
     }
+
+    // MARK: Restoring
+
+    /// Makes empty files for a stream that is being restored, in a place of its own.
+    static func beginRestore(_ number: UInt64, in account: String, _ disk: any Disk) throws(StoreError) -> RestoredFiles {
+        let directory = account + "/" + restoringName + "/\(number)"
+        do throws(DiskError) {
+            try deleteTree(directory, disk)
+            try JetStream.makeDirectories(directory + "/" + consumersName, disk)
+        } catch {
+            throw .disk(error)
+        }
+        let log = try FileLog.open(directory: directory + "/" + logName, disk: disk)
+        let (journal, _) = try FileConsumerJournal.open(directory: directory + "/" + consumersName, disk: disk)
+        return RestoredFiles(directory: directory, log: log, journal: journal)
+    }
+
+    /// Makes a stream of files that are complete and closed: after a crash it is there whole, or not at all.
+    static func adopt(
+        _ directory: String, _ definition: StreamDefinition, in account: String, _ disk: any Disk
+    ) throws(StoreError) -> OpenedStream {
+        let target = self.directory(of: definition.config.name, in: account)
+        try definitionFile(directory, disk).write(definition.encoded())
+        do throws(DiskError) {
+            try JetStream.makeDirectories(account + "/streams", disk)
+            try deleteTree(target, disk)
+            try disk.rename(directory, to: target)
+            try disk.syncDirectory(account + "/streams")
+            try disk.syncDirectory(account + "/" + restoringName)
+        } catch {
+            throw .disk(error)
+        }
+        guard let opened = try open(target, disk) else { throw .unusable("\(target) has vanished") }
+        return opened
+    }
+
+    /// Removes what a restore that failed has written.
+    static func discard(_ directory: String, _ disk: any Disk) { try? deleteTree(directory, disk) }
 
     /// The folders of an account's streams.
     static func directories(in account: String, _ disk: any Disk) -> [String] {

@@ -7,14 +7,23 @@ import Wire
 
 /// Lives on each loop; works for the accounts whose home it is.
 final class StreamLifecycle {
+    private enum Work {
+        case call(APICall)
+        /// A snapshot has come in whole.
+        case restored(StreamRestore)
+    }
+
     private struct Queue {
-        var waiting: [APICall] = []
+        var waiting: [Work] = []
         var isBusy = false
     }
 
     private let shared: JetStream
     private unowned let router: Router
     private var queues: [Int: Queue] = [:]
+    private var restores: [UInt64: StreamRestore] = [:]
+    /// Each holds open files, and a message and a piece of its snapshot in memory.
+    private static let restoresMax = 16
 
     init(_ shared: JetStream, router: Router) {
         self.shared = shared
@@ -29,25 +38,33 @@ final class StreamLifecycle {
         let number = call.account.account.number
         if queues[number, default: Queue()].waiting.count >= shared.options.requestQueueLimit {
             // As on nats-server: who floods the API waits for answers that do not come.
-            queues[number]?.waiting = []
+            queues[number]?.waiting.removeAll { if case .call = $0 { true } else { false } }
             Advisory.publish(
                 Advisory.prefix + "API.LIMIT_REACHED", "api_limit_reached", in: call.account.account, router: router
             ) { $0.member("dropped", shared.options.requestQueueLimit) }
         }
-        queues[number, default: Queue()].waiting.append(call)
+        queues[number, default: Queue()].waiting.append(.call(call))
         next(number)
     }
 
     private func next(_ number: Int) {
         guard var queue = queues[number], !queue.isBusy, !queue.waiting.isEmpty else { return }
-        let call = queue.waiting.removeFirst()
+        let work = queue.waiting.removeFirst()
         queue.isBusy = true
         queues[number] = queue
+        switch work {
+        case .call(let call): begin(call)
+        case .restored(let restore): complete(restore)
+        }
+    }
+
+    private func begin(_ call: APICall) {
         do throws(APIError) {
             switch call.kind {
             case .streamCreate: try create(call)
             case .streamUpdate: try update(call)
             case .streamDelete: try delete(call)
+            case .streamRestore: try restore(call)
             default: throw .badRequest
             }
         } catch {
@@ -235,6 +252,96 @@ final class StreamLifecycle {
     private func deleted(_ call: APICall, _ entry: StreamEntry) {
         Advisory.stream(.delete, entry.config.name, in: call.account.account, router: router)
         finish(call, APIResponse.success(.streamDelete))
+    }
+}
+
+// MARK: RESTORE
+
+extension StreamLifecycle {
+    private func restore(_ call: APICall) throws(APIError) {
+        let request = try call.body.withUnsafeBufferPointer { body throws(APIError) in
+            try StreamRestoreRequest.decode(ByteView(UnsafeRawBufferPointer(body)), isStrict: isStrict)
+        }
+        if request.config.name != call.lastToken { throw .streamMismatch }
+        if call.account.stream(call.lastToken) != nil { throw .streamNameExistsRestoreFailed }
+        let config = try checkedForRestore(request.config, call.account)
+        if restores.count >= StreamLifecycle.restoresMax { throw .insufficientResources }
+        let restore = StreamRestore(call, config, shared: shared, router: router)
+        restores[restore.number] = restore
+        Advisory.publish(
+            Advisory.prefix + "STREAM.RESTORE_CREATE.\(config.name)", "restore_create", in: call.account.account, router: router
+        ) { json in
+            json.member("stream", config.name)
+            json.client(call)
+        }
+        finish(call, APIResponse.restore(deliverSubject: restore.subject))
+    }
+
+    private func checkedForRestore(_ config: StreamConfig, _ account: JetStreamAccount) throws(APIError) -> StreamConfig {
+        var unsealed = config
+        unsealed.sealed = false
+        let checked = try unsealed.checkedForCreate(
+            pedantic: false, limits: account.jetStreamLimits(shared), directory: directory(of: account))
+        guard case .new(var new) = checked else { throw .streamNameExistsRestoreFailed }
+        new.sealed = config.sealed
+        return new
+    }
+
+    /// A restore on its way, by its number.
+    func restore(_ number: UInt64) -> StreamRestore? { restores[number] }
+
+    func end(_ restore: StreamRestore) { restores[restore.number] = nil }
+
+    /// The snapshot is there: the stream comes into being in its turn.
+    func submit(_ restore: StreamRestore) {
+        let number = restore.call.account.account.number
+        queues[number, default: Queue()].waiting.append(.restored(restore))
+        next(number)
+    }
+
+    private func complete(_ restore: StreamRestore) {
+        let call = restore.call
+        let config: StreamConfig
+        do throws(APIError) {
+            // Others may have come in the meantime.
+            config = try checkedForRestore(restore.config, call.account)
+        } catch {
+            return endRestore(restore, .failure(error))
+        }
+        let definition = StreamDefinition(config: config, createdNs: Clock.wallNs())
+        let entry = StreamEntry(
+            config: config, createdNs: definition.createdNs, serial: shared.nextSerial(), loop: leastLoadedLoop(),
+            usage: StreamUsage())
+        let home = home(call), shared = shared, group = router.loop.group, number = restore.number, slot = restore.slot
+        let isQueued = shared.fileThreads.run {
+            guard let taken = slot.take() else { return }
+            do throws(StoreError) {
+                let opened = Handoff(try taken.open(definition, shared.disk))
+                group.mailboxes[entry.loop].post { loop in
+                    guard let streams = (loop.context as? Router)?.streams, let opened = opened.take() else { return }
+                    let info = streams.open(opened, entry, call.account)
+                    home { $0.completed(number, .success(info), call) }
+                }
+            } catch {
+                taken.discard(shared.disk)
+                let refusal = error == .noSpace ? APIError.storageResourcesExceeded : .streamRestore(error.description)
+                home { $0.completed(number, .failure(refusal), call) }
+            }
+        }
+        if !isQueued { endRestore(restore, .failure(.insufficientResources)) }
+    }
+
+    private func completed(_ number: UInt64, _ result: Result<StreamInfo, APIError>, _ call: APICall) {
+        if case .success(let info) = result {
+            Advisory.stream(.create, info.config.name, in: call.account.account, router: router)
+        }
+        guard let restore = restores[number] else { return release(call.account.account.number) }
+        endRestore(restore, result)
+    }
+
+    private func endRestore(_ restore: StreamRestore, _ result: Result<StreamInfo, APIError>) {
+        restore.end(result)
+        release(restore.call.account.account.number)
     }
 }
 

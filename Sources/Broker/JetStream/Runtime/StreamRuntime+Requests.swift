@@ -11,10 +11,48 @@ struct StreamReport: Sendable {
     var consumers: [ConsumerInfo]
 }
 
+/// What /healthz asks of a stream.
+struct StreamHealth: Sendable {
+    var serial: UInt64
+    /// Why it stores nothing any more.
+    var failure: String?
+    var consumers: [String]
+}
+
+/// What /metrics shows of a keyed consumer.
+struct KeyReport: Sendable {
+    var account: String
+    var stream: String
+    var consumer: String
+    var figures: KeyFigures
+}
+
 extension StreamRuntime {
+    func health(withConsumerNames: Bool) -> StreamHealth {
+        StreamHealth(
+            serial: serial, failure: stream?.failure?.description, consumers: withConsumerNames ? registry?.names ?? [] : [])
+    }
+
     func report(withConsumers: Bool) -> StreamReport {
         let consumers = withConsumers ? registry?.names.compactMap { registry?[$0]?.info() } ?? [] : []
         return StreamReport(serial: serial, info: info(), consumers: consumers)
+    }
+
+    /// What the keyed consumers report.
+    var keyReports: [KeyReport] {
+        (stream?.keyedConsumers ?? []).compactMap { consumer in
+            consumer.keyed.map {
+                KeyReport(
+                    account: account.account.name, stream: entry.config.name, consumer: consumer.name, figures: $0.figures())
+            }
+        }
+    }
+
+    /// A client's connection has closed: leases may end with it.
+    func clientClosed(_ client: UInt64) {
+        guard let stream, !stream.keyedConsumers.isEmpty else { return }
+        for consumer in stream.keyedConsumers { consumer.keyed?.clientClosed(client) }
+        touch()
     }
 
     var consumerConfigs: [ConsumerConfig] { registry?.all.map(\.config) ?? [] }
@@ -39,6 +77,7 @@ extension StreamRuntime {
         switch call.kind {
         case .streamInfo: stream.info(body, answer)
         case .streamPurge: stream.purge(body, answer)
+        case .streamSnapshot: snapshot(call)
         case .messageGet: stream.getMessage(body, answer)
         case .messageDelete: stream.deleteMessage(body, answer)
         case .consumerCreate:

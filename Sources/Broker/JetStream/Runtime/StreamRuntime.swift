@@ -6,10 +6,13 @@ import Store
 import Wire
 
 /// Owned by one loop. The host of its stream.
-final class StreamRuntime: StreamHost, CommitRunner {
+final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private(set) var entry: StreamEntry
     let account: JetStreamAccount
-    unowned let loop: JetStreamLoop
+    // The loop keeps its streams, and the router its loop: both outlive them. They are used for every message.
+    unowned(unsafe) let loop: JetStreamLoop
+    unowned(unsafe) let router: Router
+    let index: SubjectIndex
     /// Set once, by `start`: a stream needs its host, and the host its stream.
     private(set) var stream: Stream?
     private(set) var registry: ConsumerRegistry?
@@ -23,8 +26,9 @@ final class StreamRuntime: StreamHost, CommitRunner {
     private var services: [EndpointSubscription] = []
     private var requests: RequestEndpoint?
     /// What follows the streams that this one copies.
-    private(set) var origins: StreamOrigins?
-    private(set) var originPort: OriginPort?
+    var origins: StreamOrigins?
+    var originPort: OriginPort?
+    var snapshots: [SnapshotSender] = []
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -45,11 +49,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         self.entry = entry
         self.account = account
         self.loop = loop
+        router = loop.router
+        index = account.account.index
     }
 
     var serial: UInt64 { entry.serial }
-    var index: SubjectIndex { account.account.index }
-    var router: Router { loop.router }
 
     // MARK: Coming and going
 
@@ -68,6 +72,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             commits: self, settings: settings)
         self.stream = stream
         limitBytes(stream)
+        for finding in opened.findings { router.broker.log.error("Stream \(entry.config.name): \(finding)") }
         if let file = opened.log as? FileLog { attend(file) }
         let requests = RequestEndpoint(self)
         self.requests = requests
@@ -81,9 +86,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     private func startConsumers(_ stream: Stream, _ found: [RecoveredConsumer]) {
         stream.onConsumerAdded = { [unowned self] consumer in
-            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(
-                consumer, stream: entry.config.name, router: router, index: index
-            ) { [unowned self] in touch() }
+            if consumer.keyed != nil { loop.shared.hasKeyedConsumers.store(true, ordering: .relaxed) }
+            consumerEndpoints[ObjectIdentifier(consumer)] = ConsumerEndpoints(consumer, self)
             touch()
         }
         stream.onConsumerRemoved = { [unowned self] consumer in
@@ -103,18 +107,6 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
     }
 
-    private func followOrigins(_ found: RecoveredConsumer?) {
-        guard let stream, origins == nil else { return }
-        if found == nil && entry.config.mirror == nil && entry.config.sources.isEmpty { return }
-        let port = OriginPort(self)
-        let origins = StreamOrigins(
-            stream, account: account.account.name, host: port,
-            found: found.flatMap { found in found.records.last.map { (found.id, $0) } })
-        registry?.otherSnapshot = { [unowned origins] id in origins.snapshot(id) }
-        originPort = port
-        self.origins = origins
-    }
-
     private var settings: StreamSettings {
         var settings = StreamSettings()
         let options = loop.shared.options
@@ -131,6 +123,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     func update(_ config: StreamConfig) {
+        if entry.config.retention != config.retention { releaseFollowers() }
         stream?.update(config)
         entry.config = config
         if origins == nil { followOrigins(nil) } else { origins?.update() }
@@ -150,6 +143,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
+        endSnapshots()
         registry?.stopAll(.deleted)
         endConsumers()
         for subscription in captured + services { subscription.end() }
@@ -170,11 +164,6 @@ final class StreamRuntime: StreamHost, CommitRunner {
         if commitsRunning == 0 { stopped() }
     }
 
-    private func endOrigins(forGood: Bool) {
-        origins?.stop(forGood: forGood)
-        originPort?.end()
-    }
-
     private func endConsumers() {
         for endpoints in consumerEndpoints.values { endpoints.end() }
         consumerEndpoints = [:]
@@ -193,6 +182,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         captured = []
         services = []
         endOrigins(forGood: false)
+        endSnapshots()
         registry?.stopAll(.shutdown)
         stream?.prepareToClose()
         endConsumers()
@@ -214,7 +204,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     // MARK: Turns
 
     /// Something has happened to the stream: it is asked at the end of the turn what follows.
-    func touch() { loop.touch(self) }
+    @inline(__always)
+    func touch() { if !isActive { loop.touch(self) } }
 
     func turnEnded() {
         guard let stream else { return }
@@ -222,6 +213,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
         countBacklog()
         stream.turnEnded()
         releaseBacklog()
+        sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
         count(state.bytes)
@@ -272,11 +264,16 @@ final class StreamRuntime: StreamHost, CommitRunner {
         file.onNeedsRead = { [unowned self] in read(file) }
         file.onLost = { [unowned self] sequence, reason in
             router.broker.log.error("Stream \(entry.config.name) has lost message \(sequence): \(reason)")
+            LossAdvisory.publish(entry.config.name, [sequence], reason, in: account.account, router: router)
         }
         let report = file.recoveryReport
         let name = entry.config.name, log = router.broker.log
         for damage in report.damages { log.error("Stream \(name): \(damage)") }
-        if report.lostMessages > 0 { log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files") }
+        if report.lostMessages > 0 {
+            log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files")
+            let reason = report.damages.joined(separator: "; ")
+            LossAdvisory.publish(name, file.state.lost, reason, in: account.account, router: router)
+        }
         if report.cutBytes > 0 { log.warning("Stream \(name): cut \(report.cutBytes) bytes of an unfinished write") }
     }
 
@@ -290,7 +287,12 @@ final class StreamRuntime: StreamHost, CommitRunner {
 
     /// Prepares the next segment, takes back what nobody needs, rewrites what is sparse: one job at a time.
     private func maintain() {
-        guard !isMaintaining, let file = stream?.log as? FileLog, let job = file.beginMaintenance() else { return }
+        guard !isMaintaining, let file = stream?.log as? FileLog else { return }
+        guard let job = file.beginMaintenance() else {
+            // It may wait for a commit that nobody else asks for.
+            if file.wantsCommit && stream?.failure == nil { touch() }
+            return
+        }
         isMaintaining = true
         loop.runOnFileThread(job) { [self] result in
             guard stream != nil else { return }
@@ -329,8 +331,7 @@ final class StreamRuntime: StreamHost, CommitRunner {
             return true
         }
         for subject in subjects where !captured.contains(where: { $0.subject == subject }) {
-            captured.append(
-                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in take(message) })
+            captured.append(EndpointSubscription(subject, router: router, index: index, receiver: self))
         }
         for subscription in services { subscription.end() }
         services = []
@@ -353,10 +354,11 @@ final class StreamRuntime: StreamHost, CommitRunner {
         }
     }
 
-    private func take(_ message: Message) {
-        uncountedBytes &+= message.payload.count
+    /// A publish to a subject that the stream captures.
+    func receive(_ message: Message, from origin: Origin) {
+        countFresh(message.payload.count)
         stream?.receive(message)
-        if !isActive { touch() }
+        touch()
     }
 
     /// Counts what a turn has brought in, once for all of it.
@@ -375,9 +377,8 @@ final class StreamRuntime: StreamHost, CommitRunner {
     }
 
     /// Bytes have come in that the next commit is to write.
-    func countFresh(_ bytes: Int) {
-        uncountedBytes &+= bytes
-    }
+    @inline(__always)
+    func countFresh(_ bytes: Int) { uncountedBytes &+= bytes }
 
     // MARK: CommitRunner
 
@@ -414,6 +415,10 @@ final class StreamRuntime: StreamHost, CommitRunner {
     func deliver(_ delivery: Delivery, to target: DeliveryTarget) -> Bool {
         // All targets are made above.
         router.deliver(delivery, to: unsafeDowncast(target, to: RoutedTarget.self), index)
+    }
+
+    func isCongested(_ target: DeliveryTarget) -> Bool {
+        router.isCongested(unsafeDowncast(target, to: RoutedTarget.self), index)
     }
 
     func hasInterest(_ target: DeliveryTarget) -> Bool { router.hasInterest(target, index) }

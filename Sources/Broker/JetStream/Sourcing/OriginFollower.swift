@@ -28,6 +28,8 @@ final class OriginFollower {
     /// The last message that was taken, which is the last that is stored unless it was a duplicate.
     private(set) var position: OriginPosition
     let filters: [OriginFilter]
+    /// The parts of its messages' Nats-Stream-Source header that do not change.
+    let header: (before: [UInt8], between: [UInt8])
     private unowned let origins: StreamOrigins
     private var host: any OriginFollowerHost { origins.host }
     /// The same after a restart: an origin that removes what was read finds its consumer by it.
@@ -57,6 +59,7 @@ final class OriginFollower {
         self.origins = origins
         consumerName = name
         filters = config.subjectTransforms.map(OriginFilter.init)
+        header = SourceHeader.ready(config)
     }
 
     func start(from known: OriginPosition?) {

@@ -15,8 +15,22 @@ struct OriginPosition: Equatable, Sendable {
 enum SourceHeader {
     static let name: StaticString = "Nats-Stream-Source"
 
-    static func value(_ source: StreamSourceConfig, _ position: OriginPosition, subject: String) -> String {
-        "\(source.originName) \(position.sequence) \(source.indexSource) \(source.indexDestination) \(subject) \(position.identity)"
+    /// Writes a value: what is the same for all messages of a source has been made ready.
+    static func write(
+        _ ready: (before: [UInt8], between: [UInt8]), _ position: OriginPosition, subject: ByteView, to target: ScratchBytes
+    ) {
+        target.removeAll()
+        target.append(ready.before)
+        target.append(position.sequence)
+        target.append(ready.between)
+        target.append(subject)
+        target.append(" ")
+        target.append(position.identity)
+    }
+
+    /// What stands before the sequence, and between it and the subject.
+    static func ready(_ source: StreamSourceConfig) -> (before: [UInt8], between: [UInt8]) {
+        (Array("\(source.originName) ".utf8), Array(" \(source.indexSource) \(source.indexDestination) ".utf8))
     }
 
     /// Which source wrote it, by `StreamSourceConfig.indexName`, and how far that was. Headers of older servers have fewer parts.

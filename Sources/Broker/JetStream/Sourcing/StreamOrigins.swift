@@ -37,6 +37,7 @@ final class StreamOrigins {
     private var seekEnd: UInt64 = 0
     private var isLoading = false
     private var transformed: [UInt8] = []
+    private let headerValue = ScratchBytes()
 
     /// - Parameter found: the record that the journal has kept, with its number there.
     init(_ stream: Stream, account: String, host: any OriginFollowerHost, found: (id: ConsumerID, bytes: [UInt8])? = nil) {
@@ -215,10 +216,13 @@ final class StreamOrigins {
         _ message: Message, _ subject: ByteView, _ reference: AckReference, _ position: OriginPosition,
         _ follower: OriginFollower
     ) throws(APIError) -> Bool {
-        let place: Stream.OriginPlace =
-            follower.kind == .mirror
-            ? .mirror(sequence: reference.sequence, timeNs: Int64(clamping: reference.timeNs))
-            : .source(SourceHeader.value(follower.config, position, subject: message.subject.string))
+        let place: Stream.OriginPlace
+        switch follower.kind {
+        case .mirror: place = .mirror(sequence: reference.sequence, timeNs: Int64(clamping: reference.timeNs))
+        case .source:
+            SourceHeader.write(follower.header, position, subject: message.subject, to: headerValue)
+            place = .source(headerValue.view)
+        }
         return try stream.store(fromOrigin: place, subject: subject, headers: message.headers, body: message.body) != nil
     }
 
@@ -259,6 +263,9 @@ final class StreamOrigins {
         guard let recordID, let journal = stream.journal else { return }
         record.encoded().withUnsafeBytes { journal.append(recordID, $0, replaces: true) }
     }
+
+    /// As it would be in the journal after a restart; nil where nothing has been followed.
+    var snapshotRecord: [UInt8]? { record.logSequence > 0 ? record.encoded() : nil }
 
     /// What stands for all records before, when the journal is rewritten; nil for another number than the record's.
     func snapshot(_ id: ConsumerID) -> [UInt8]? {

@@ -49,7 +49,7 @@ extension Stream {
         if !known.ttl.isEmpty && config.allowMessageTTL { try checkTTL(&publish) }
     }
 
-    private func checkSize(_ publish: Publish) throws(APIError) {
+    func checkSize(_ publish: Publish) throws(APIError) {
         if config.maxMessageBytes >= 0 && publish.headers.count + publish.body.count > Int(config.maxMessageBytes) {
             throw .streamMessageExceedsMaximum
         }

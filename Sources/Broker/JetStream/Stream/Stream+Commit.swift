@@ -32,10 +32,9 @@ extension Stream {
 
     private func commitJournal() {
         guard !isJournalCommitting, let journal else { return }
-        // Acks are waited for by a client that asked to be told, and by what may not happen before.
-        let isWaitedFor = !journalWaits.isEmpty || isJournalSyncWanted
-        let syncs = isJournalSyncDue || settings.syncPolicy.syncsEveryCommit && isWaitedFor
-        if syncs { isJournalSyncWanted = false }
+        // Most acks are not waited for; those that are sync at once.
+        let isAwaited = !journalWaits.isEmpty || !journalAwaiting.isEmpty
+        let syncs = isJournalSyncDue || settings.syncPolicy.syncsEveryCommit && isAwaited
         isJournalSyncDue = false
         guard let job = journal.beginCommit(syncs: syncs) else {
             // Nothing is left to sync, whoever did it: a rewrite of the journal syncs by itself.
@@ -67,14 +66,8 @@ extension Stream {
     }
 
     /// What has been written counts as durable for whoever waits, by the stream's policy.
-    private var journalSettled: UInt64 {
+    var journalSettled: UInt64 {
         settings.syncPolicy.syncsEveryCommit ? journalSynced : journal?.finishedCommit ?? 0
-    }
-
-    func isJournalSettled(_ ticket: UInt64) -> Bool {
-        if journalSettled >= ticket { return true }
-        isJournalSyncWanted = true
-        return false
     }
 
     /// The stream is about to be closed: its last commits sync whatever the policy.
@@ -105,7 +98,7 @@ extension Stream {
 
     private func tellJournalWaits() {
         for action in journalWaits.take(finished: journalSettled) { action(nil) }
-        for consumer in consumerList { consumer.journalCommitted() }
+        tellThoseWhoAwaitJournal()
     }
 
     /// Lets out whatever is durable by now.
@@ -168,6 +161,16 @@ extension Stream {
         guard let journal else { return action() }
         let ticket = journal.commitTicket
         if journalSettled >= ticket { action() } else { journalWaits.add(ticket) { _ in action() } }
+    }
+
+    /// A redelivery must not go out before the journal tells of the delivery before: the next commit syncs for it.
+    func awaitsJournal(_ consumer: Consumer) { journalAwaiting.append(consumer) }
+
+    private func tellThoseWhoAwaitJournal() {
+        guard !journalAwaiting.isEmpty else { return }
+        let waiting = journalAwaiting
+        journalAwaiting = []
+        for consumer in waiting { consumer.touch() }
     }
 
     // MARK: Loading

@@ -9,7 +9,7 @@ extension Stream {
         /// The same sequence and time as there; sequences in between are left out.
         case mirror(sequence: UInt64, timeNs: Int64)
         /// A sequence of this stream's own, and a Nats-Stream-Source header with this value.
-        case source(String)
+        case source(ByteView)
     }
 
     /// Stores a message of another stream. It is acknowledged to nobody; `afterCommit` tells when it is durable.
@@ -28,20 +28,43 @@ extension Stream {
             guard sequence > log.state.lastSequence else { return sequence }
             publish.sequence = sequence
             publish.timeNs = max(timeNs, lastTimeNs)
+            try checkSize(publish)
             if !publish.known.ttl.isEmpty, config.allowMessageTTL, let ttl = MessageTTL(publish.known.ttl) {
                 publish.ttlNs = ttl.ns
             }
             return try store(&publish)
         case .source(let value):
             if isCounterLoading(publish.subject) { return nil }
-            edit(&publish) { headers in
-                headers.remove(prefix: "Nats-Expected-")
-                headers.remove(prefix: "Nats-Batch-")
-                headers.remove("Nats-Stream-Source")
-                headers.add("Nats-Stream-Source", value)
+            if publish.known.isRelevant {
+                let text = value.string
+                edit(&publish) { headers in
+                    headers.remove(prefix: "Nats-Expected-")
+                    headers.remove(prefix: "Nats-Batch-")
+                    headers.remove("Nats-Stream-Source")
+                    headers.add("Nats-Stream-Source", text)
+                }
+                publish.known = PublishHeaders(publish.headers)
+            } else {
+                addSource(&publish, value)
             }
-            publish.known = PublishHeaders(publish.headers)
             return try process(&publish).sequence
         }
+    }
+
+    /// The short way for a message without headers of JetStream's own: one line more.
+    private func addSource(_ publish: inout Publish, _ value: ByteView) {
+        let begin: StaticString = "NATS/1.0\r\n", name: StaticString = "Nats-Stream-Source: ", end: StaticString = "\r\n\r\n"
+        // Without the empty line at its end.
+        let kept =
+            publish.headers.count >= 4
+            ? ByteView(publish.headers.base, publish.headers.count - 2) : ByteView(begin.utf8Start, begin.utf8CodeUnitCount)
+        let count = kept.count + name.utf8CodeUnitCount + value.count + end.utf8CodeUnitCount
+        let place = edits.append(count).assumingMemoryBound(to: UInt8.self)
+        var out = Encoder(place)
+        out.put(kept)
+        out.put(name)
+        out.put(value)
+        out.put(end)
+        publish.headers = ByteView(place, count)
     }
 }

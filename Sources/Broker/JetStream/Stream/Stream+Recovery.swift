@@ -35,7 +35,7 @@ extension Stream {
         rules.remove(.holding)
         // At the end of the first turn, when the consumers are back: a crash may have come between an ack and what follows from it.
         if config.retention != .limits { isSweepDue = true }
-        enforceLimits()
+        areLimitsDue = true
         receiveHeld()
     }
 

@@ -48,8 +48,6 @@ final class Stream: ConsumerStream {
     var isJournalSyncDue = false
     /// The last commit of the journal that is synced, and all before it.
     var journalSynced: UInt64
-    /// Some consumer waits for what is in the journal.
-    var isJournalSyncWanted = false
     let ackPrefix: ScratchBytes
     let name: ScratchBytes
 
@@ -105,12 +103,16 @@ final class Stream: ConsumerStream {
     private(set) lazy var keyIndexes = KeyIndexes(log)
     /// Those that clients see: without the ones by which other streams follow this one.
     private(set) var listedConsumers = 0
+    /// Those whose redeliveries wait for a commit of the journal.
+    var journalAwaiting: [Consumer] = []
     /// Those that something has happened to in this turn.
     private var touchedConsumers: [Consumer] = []
     /// When the first of them all has something to do; may be too early, after something else has come first.
     private var consumerDeadlineNs = UInt64.max
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
+    /// The limits are to be looked at once the consumers are back: what they have parked may be exempt.
+    var areLimitsDue = false
     /// Lets every message through.
     let everything: SubjectFilter
 
@@ -179,6 +181,10 @@ final class Stream: ConsumerStream {
     /// Ends a turn: consumers send what they have for their clients, and what has changed is committed.
     func turnEnded() {
         settle()
+        if areLimitsDue {
+            areLimitsDue = false
+            enforceLimits()
+        }
         if isSweepDue { sweep() }
         if !touchedConsumers.isEmpty { endTouchedTurns() }
         commit()

@@ -44,6 +44,8 @@ protocol StreamHost: AnyObject {
     func target(_ subject: [UInt8], queue: [UInt8]) -> DeliveryTarget
     /// Sends a message to whoever subscribes to the target. False: nobody does, and nothing was sent.
     func deliver(_ delivery: Delivery, to target: DeliveryTarget) -> Bool
+    /// Whether the one who listens at a target has so much unsent that more should wait.
+    func isCongested(_ target: DeliveryTarget) -> Bool
     func hasInterest(_ target: DeliveryTarget) -> Bool
     /// Whether a publish to a literal subject would reach anybody: advisories are only built for listeners.
     func hasInterest(_ subject: ByteView) -> Bool

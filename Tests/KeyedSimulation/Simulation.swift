@@ -1,0 +1,344 @@
+// One life of a stream with a keyed consumer: random clients, operators, crashes and deletions out of a seed, and the rules
+// after each.
+
+import StoreKit
+import Wire
+
+@testable import Broker
+
+struct Simulation {
+    let seed: UInt64
+    private var random: SeededRandom
+    private let world: World
+    private var model: KeyModel
+    private let keys: Int
+    private let ackWaitNs: UInt64
+    private let maxAckPending: Int
+    private let limitsMessages: Bool
+    private var held: [Lease] = []
+    /// Acks that were sent and are not answered, by number.
+    private var asked: [Int: (lease: Lease, body: String)] = [:]
+    private var lastAsked = 0
+    private var lastStored: UInt64 = 0
+    private let clients = 6
+    /// Prints what happens.
+    var traces = false
+
+    private func trace(_ text: @autoclosure () -> String) { if traces { print(text()) } }
+
+    var deliveries: Int { model.deliveries }
+
+    init(seed: UInt64, checks: KeyedChecks) throws {
+        self.seed = seed
+        var random = SeededRandom(seed: seed)
+        keys = [3, 10, 40, 200][random.below(4)]
+        ackWaitNs = UInt64(1 + random.below(5)) * 1_000_000_000
+        maxAckPending = [3, 20, 1000][random.below(3)]
+        limitsMessages = random.once(in: 4)
+        var config = StreamConfig()
+        config.name = "S"
+        config.subjects = ["s.>"]
+        if limitsMessages { config.maxMessages = 400 }
+        if !limitsMessages && random.once(in: 3) { config.retention = .workqueue }
+        var consumer = ConsumerConfig()
+        consumer.durable = "c"
+        consumer.name = "c"
+        consumer.ackPolicy = .explicit
+        consumer.ackWaitNs = Int64(ackWaitNs)
+        consumer.maxDeliver = [-1, 1, 3][random.below(3)]
+        consumer.maxAckPending = maxAckPending
+        consumer.metadata = ["bellhop.key": "token:2", "bellhop.max_parked_keys": "100000"]
+        let checked = try consumer.checked(pedantic: false, stream: config, limits: JetStreamLimits())
+        self.random = random
+        model = KeyModel(keys: keys)
+        world = try World(config: config, consumer: checked, checks: checks, seed: seed)
+    }
+
+    mutating func run(deliveries wanted: Int) throws {
+        do {
+            var steps = 0
+            while model.deliveries < wanted && steps < wanted * 2 {
+                steps += 1
+                try step()
+                try look()
+                if steps % 64 == 0 { try compare() }
+            }
+            try finish()
+        } catch {
+            throw Violation("seed \(seed), after \(model.deliveries) deliveries: \(error)")
+        }
+    }
+
+    // MARK: What happens
+
+    private mutating func step() throws {
+        switch random.below(100) {
+        case 0..<18: for _ in 0..<(1 + random.below(12)) { world.publish("s.\(key()).\(random.below(3))") }
+        case 18..<38: world.pull(client: random.below(clients), batch: 1 + random.below(8), expiresNs: 1_000_000_000)
+        case 38..<72: for _ in 0..<(1 + random.below(6)) { answer() }
+        case 72..<84: random.once(in: 3) ? world.turn() : world.commit()
+        case 84..<92: try world.settle()
+        case 92..<95: try world.pass(ns: UInt64(random.below(2_000)) * 1_000_000)
+        case 95..<97: operate()
+        case 97:
+            // A client dies: what it held is not answered any more.
+            let client = random.below(clients)
+            held.removeAll { $0.client == client }
+            world.keyed.clientClosed(UInt64(client + 1))
+        case 98: if random.once(in: 3) { try delete() }
+        default: if random.once(in: 4) { try crash() }
+        }
+    }
+
+    private mutating func key() -> Int {
+        // Half of all messages go to a few hot keys.
+        random.once(in: 2) ? random.below(min(3, keys)) : random.below(keys)
+    }
+
+    /// A client answers one of the deliveries that it holds, perhaps not for the first time, perhaps too late.
+    private mutating func answer() {
+        guard !held.isEmpty else { return }
+        let place = random.below(held.count), lease = held[place]
+        let body = ["", "", "", "", "", "", "+ACK", "-NAK", "-NAK 300ms", "+WPI", "+TERM bad"][random.below(11)]
+        if random.below(8) > 0 { held.swapAt(place, held.count - 1); held.removeLast() }
+        lastAsked += 1
+        asked[lastAsked] = (lease, body)
+        let isLive = model.isLive(lease, nowNs: world.now.monotonicNs)
+        if body.isEmpty || body == "+ACK" {
+            if model.delivery(lease.sequence) == lease.delivery {
+                model.mayBeDone(lease.sequence)
+                model.mayBeRetried(lease.sequence)
+                if isLive { model.leaseEnds(lease.sequence, nil) }
+            }
+        } else if body == "+WPI" {
+            if isLive { model.leaseEnds(lease.sequence, world.now.monotonicNs + ackWaitNs) }
+        } else if isLive {
+            model.leaseEnds(lease.sequence, nil)
+        }
+        trace("ack \(lease.sequence) d\(lease.delivery) \(body)")
+        world.ack(lease, body, answer: lastAsked)
+    }
+
+    private mutating func operate() {
+        let parked = parks()
+        switch random.below(6) {
+        case 0, 1, 2:
+            guard !parked.isEmpty else { return }
+            let (sequence, version) = parked[random.below(parked.count)]
+            model.mayBeRetried(sequence)
+            trace("retry \(sequence)")
+            world.command(.retry, #"{"stream_seq":\#(sequence),"version":\#(version)}"#) { _ in }
+            // A second one is stale, whatever became of the first.
+            var second: JSONValue = .null
+            world.command(.retry, #"{"stream_seq":\#(sequence),"version":\#(version)}"#) { second = $0 }
+            if second.object?["error"] == nil { staleRetries += 1 }
+        case 3:
+            guard !parked.isEmpty else { return }
+            let (sequence, version) = parked[random.below(parked.count)]
+            model.mayBeRetried(sequence)
+            model.mayBeDone(sequence)
+            trace("skip \(sequence)")
+            world.command(.skip, #"{"stream_seq":\#(sequence),"version":\#(version),"reason":"r","actor":"a"}"#) { _ in }
+        case 4:
+            for (sequence, _) in parked { model.mayBeRetried(sequence) }
+            trace("retry all")
+            world.command(.retry, #"{"all":true}"#) { _ in }
+        default:
+            let message = UInt64(random.below(Int(max(1, lastStored)))) + 1
+            trace("park \(message)")
+            world.command(.park, #"{"stream_seq":\#(message)}"#) { _ in }
+            let open = model.state(message) != .done
+            if open { model.leaseEnds(message, nil) }
+        }
+    }
+
+    /// Sequences and versions of what is parked.
+    private func parks() -> [(UInt64, UInt64)] {
+        let keyed = world.keyed
+        var found: [(UInt64, UInt64)] = []
+        keyed.table.forEach { slot in
+            if keyed.table[slot].state == .parked { found.append((keyed.table[slot].sequence, keyed.table[slot].holder)) }
+        }
+        return found.sorted { $0.0 < $1.0 }
+    }
+
+    private var staleRetries = 0
+
+    private mutating func delete() throws {
+        guard lastStored > 0 else { return }
+        let sequence = UInt64(random.below(Int(lastStored))) + 1
+        guard world.stream.log.contains(sequence), !limitsMessages else { return }
+        // The client may go on working on it: its key waits, which the model need not know.
+        model.done(sequence)
+        trace("delete \(sequence)")
+        _ = try world.stream.log.remove(sequence, erases: false)
+        try world.settle()
+    }
+
+    private mutating func crash() throws {
+        try look()
+        trace("crash")
+        try world.crash(afterChanges: 1 + random.below(6), afterNs: UInt64(random.below(3_000)) * 1_000_000)
+        trace("after the crash: \(entries)")
+        for sequence in model.parked {
+            trace("parked \(sequence): \(world.stream.log.contains(sequence)) \(world.config.retention)")
+        }
+        asked = [:]
+        let state = world.stream.log.state
+        lastStored = min(lastStored, state.lastSequence)
+        model.crashed(lastSequence: state.lastSequence)
+        // What was announced as parked before is parked now.
+        for sequence in model.parked where !isParked(sequence) {
+            throw Violation("the park of \(sequence) was forgotten in a crash")
+        }
+        try look()
+    }
+
+    private var entries: String {
+        var texts: [String] = []
+        let keyed = world.keyed
+        keyed.table.forEach { slot in
+            let entry = keyed.table[slot]
+            texts.append("\(entry.sequence) \(entry.state) d\(entry.delivery) key \(entry.key)")
+        }
+        return "position \(world.consumer.nextSequence), " + texts.sorted().joined(separator: ", ")
+    }
+
+    private func isParked(_ sequence: UInt64) -> Bool {
+        let slot = world.keyed.table.find(sequence)
+        return slot != OutstandingTable.none && world.keyed.table[slot].state == .parked
+    }
+
+    // MARK: What is seen
+
+    private mutating func look() throws {
+        if staleRetries > 0 { throw Violation("a stale retry was accepted") }
+        noteStored()
+        let events = world.events
+        world.events = []
+        for event in events {
+            switch event {
+            case .deadLetter(let sequence):
+                trace("dead \(sequence)")
+                if model.state(sequence) != .done { model.announced(sequence) }
+            case .answered(let number, let isStale): try answered(number, isStale)
+            case .given(let lease, let nowNs):
+                trace("give \(lease.sequence) d\(lease.delivery) to \(lease.client)")
+                try model.given(lease, endsNs: nowNs + ackWaitNs, nowNs: nowNs) { world.stream.log.contains($0) }
+                held.append(lease)
+            }
+        }
+        if held.count > 300 { held.removeFirst(100) }
+        // What is announced as parked and not ended is spared by the limits.
+        if limitsMessages {
+            for sequence in model.parked where !world.stream.log.contains(sequence) {
+                throw Violation("the limits have removed \(sequence), which is parked")
+            }
+        }
+    }
+
+    private mutating func answered(_ number: Int, _ isStale: Bool) throws {
+        guard let (lease, body) = asked.removeValue(forKey: number), body.isEmpty || body == "+ACK" else { return }
+        let isLast = model.delivery(lease.sequence) == lease.delivery
+        if isStale {
+            // Only the last lease's ack counts; the model has not believed any other.
+            if isLast { model.refused(lease.sequence) }
+        } else if isLast {
+            model.done(lease.sequence)
+        } else if model.state(lease.sequence) == .given {
+            throw Violation("an ack of an earlier lease of \(lease.sequence) was accepted")
+        }
+    }
+
+    private mutating func noteStored() {
+        let log = world.stream.log
+        while lastStored < log.state.lastSequence {
+            lastStored += 1
+            guard let id = log.subject(of: lastStored), let token = Subject.token(log.subjects.subject(id), at: 1),
+                let key = Int(token.string)
+            else { continue }
+            model.stored(lastStored, key: key)
+        }
+        if limitsMessages || world.config.retention == .workqueue { dropRemoved() }
+    }
+
+    private var removedBelow: UInt64 = 1
+
+    /// What the limits have removed is done with.
+    private mutating func dropRemoved() {
+        let first = world.stream.log.state.firstSequence
+        guard limitsMessages, first > 0 else { return }
+        // Parked ones keep the first sequence down: now and then, all are looked at.
+        removedBelow += 1
+        guard removedBelow % 16 == 0 || first > removedBelow else { return }
+        for sequence in model.open where !world.stream.log.contains(sequence) && sequence <= lastStored { model.done(sequence) }
+    }
+
+    /// The consumer's own figures.
+    private mutating func compare() throws {
+        try world.settle()
+        try look()
+        let consumer = world.consumer, keyed = world.keyed
+        if keyed.table.count(.leased) + keyed.table.count(.orphaned) > maxAckPending {
+            throw Violation("\(keyed.leases) leases are more than max_ack_pending allows")
+        }
+        let claimed = consumer.numPending
+        consumer.countPending()
+        if claimed != consumer.numPending { throw Violation("num_pending is \(claimed), and should be \(consumer.numPending)") }
+        if keyed.visits > keyed.leasesTotal * 4 + 1000 {
+            throw Violation("\(keyed.visits) keys visited for \(keyed.leasesTotal) leases")
+        }
+        var perKey: [KeyID: Int] = [:]
+        keyed.table.forEach { slot in
+            let key = keyed.table[slot].key
+            if key != 0 { perKey[key, default: 0] += 1 }
+        }
+        if keyed.checks.contains(.oneLease), perKey.values.contains(where: { $0 > 1 }) {
+            throw Violation("a key has two entries")
+        }
+    }
+
+    /// Clients that do their work, and operators that retry what is parked: nothing is left in limbo.
+    private mutating func finish() throws {
+        held = []
+        var open = model.open, stuck = 0
+        while !open.isEmpty && stuck < 20 {
+            for _ in 0..<30 { try work() }
+            for sequence in open where !world.stream.log.contains(sequence) { model.done(sequence) }
+            let before = open.count
+            open = model.open
+            stuck = open.count < before ? 0 : stuck + 1
+        }
+        // What nobody waits for any more is done, whether its client heard of it or not.
+        let left = model.open.filter { model.state($0) != .maybeDone || world.keyed.floor <= $0 }
+        if !left.isEmpty {
+            trace("at the end: \(entries), requests \(world.consumer.requests.count), hold \(world.keyed.hold)")
+            trace("open: \(left.prefix(20).map { "\($0) \(model.state($0)) \(world.stream.log.contains($0))" })")
+        }
+        if !left.isEmpty { throw Violation("\(left.count) messages are in limbo, the first is \(left[0])") }
+    }
+
+    /// All clients ack what they are given.
+    private mutating func work() throws {
+        try world.settle()
+        try look()
+        if world.consumer.requests.count < 64 {
+            for client in 0..<clients { world.pull(client: client, batch: 64, expiresNs: 600_000_000_000) }
+        }
+        if world.keyed.table.count(.parked) > 0 {
+            for sequence in model.parked { model.mayBeRetried(sequence) }
+            world.command(.retry, #"{"all":true}"#) { _ in }
+        }
+        try world.settle()
+        try look()
+        for lease in held {
+            lastAsked += 1
+            asked[lastAsked] = (lease, "")
+            if model.delivery(lease.sequence) == lease.delivery { model.mayBeDone(lease.sequence) }
+            model.leaseEnds(lease.sequence, nil)
+            world.ack(lease, "", answer: lastAsked)
+        }
+        if held.isEmpty { try world.pass(ns: ackWaitNs) }
+        held = []
+    }
+}

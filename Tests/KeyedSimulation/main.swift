@@ -1,0 +1,102 @@
+// keyed-simulation: runs seeds until so many messages were delivered, and shows that it notices when a check is missing.
+
+import Glibc
+
+@testable import Broker
+
+let usage = """
+    usage: keyed-simulation [--deliveries N] [--seed S] [--per-seed N] [--without one-lease|fence|durable-ack]
+           keyed-simulation --trace SEED [--per-seed N]
+
+    Simulates keyed consumers with clients and brokers that crash, from seed S (1) on, until N (1000000) messages were delivered.
+    With --without, a check of the broker is taken away, and the simulation has to find that out. Otherwise it begins with
+    doing so for each check.
+
+    """
+
+func fail(_ text: String) -> Never {
+    var text = text
+    text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    exit(2)
+}
+
+var wanted = 1_000_000, perSeed = 5_000
+var seed: UInt64 = 1
+var without: String?
+var single: UInt64?
+var arguments = CommandLine.arguments.dropFirst()
+while let argument = arguments.popFirst() {
+    guard let value = arguments.popFirst() else { fail(usage) }
+    switch argument {
+    case "--deliveries": wanted = Int(value) ?? 0
+    case "--per-seed": perSeed = Int(value) ?? 0
+    case "--seed": seed = UInt64(value) ?? 0
+    case "--without": without = value
+    case "--trace": single = UInt64(value)
+    default: fail(usage)
+    }
+}
+if wanted <= 0 || perSeed <= 0 || seed == 0 { fail(usage) }
+
+if let single {
+    do {
+        var simulation = try Simulation(seed: single, checks: .all)
+        simulation.traces = true
+        try simulation.run(deliveries: perSeed)
+        print("keyed-simulation: 1 passed, 0 failed")
+        exit(0)
+    } catch {
+        print("FAILED: \(error)")
+        exit(1)
+    }
+}
+
+let missing: [String: KeyedChecks] = ["one-lease": .oneLease, "fence": .fence, "durable-ack": .durableAck]
+var passed = 0, failed = 0
+
+/// Whether the simulation notices within some seeds that a check is missing.
+func notices(_ name: String, _ check: KeyedChecks) -> Bool {
+    for seed in 1...200 as ClosedRange<UInt64> {
+        do {
+            var simulation = try Simulation(seed: seed, checks: KeyedChecks.all.subtracting(check))
+            try simulation.run(deliveries: 2_000)
+        } catch {
+            print("without \(name), as it must be: \(error)")
+            return true
+        }
+    }
+    return false
+}
+
+for (name, check) in missing.sorted(by: { $0.key < $1.key }) where without == nil || without == name {
+    if notices(name, check) {
+        passed += 1
+    } else {
+        failed += 1
+        print("FAILED: without \(name) nothing is noticed")
+    }
+}
+if without == nil {
+    var delivered = 0, reported = 0
+    while delivered < wanted {
+        do {
+            var simulation = try Simulation(seed: seed, checks: .all)
+            try simulation.run(deliveries: min(perSeed, wanted))
+            delivered += simulation.deliveries
+            passed += 1
+        } catch {
+            print("FAILED: \(error)")
+            failed += 1
+            if failed > 5 { break }
+            delivered += perSeed
+        }
+        seed += 1
+        if delivered / 1_000_000 > reported {
+            reported = delivered / 1_000_000
+            print("\(delivered) deliveries, up to seed \(seed - 1)")
+        }
+    }
+    print("keyed-simulation: \(delivered) deliveries without a violation in \(passed) lives")
+}
+print("keyed-simulation: \(passed) passed, \(failed) failed")
+exit(failed == 0 ? 0 : 1)
