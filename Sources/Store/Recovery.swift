@@ -44,8 +44,7 @@ struct Recovery {
         self.limit = limit
     }
 
-    /// Where the log must be cut: at the first damage that a sync had not covered, where a block is missing there, because the
-    /// power went while a commit was written to several segments, or before an unfinished batch there.
+    /// Where the log must be cut: at the first damage that a sync had not covered, or before an unfinished batch there.
     var cut: LogPosition? {
         let torn = (damages.map(\.place) + tears).filter { $0 >= synced }.min()
         guard let batchStart, batchStart >= synced, log.index.last == log.lastMessage else { return torn }

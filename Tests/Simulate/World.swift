@@ -264,6 +264,8 @@ final class World: StreamHost, CommitRunner {
 
     func hasInterest(_ target: DeliveryTarget) -> Bool { interests.contains(World.key(target.subject, target.queue)) }
 
+    func isCongested(_ target: DeliveryTarget) -> Bool { false }
+
     /// Nobody listens to advisories here: they have tests of their own.
     func hasInterest(_ subject: ByteView) -> Bool { interests.contains(subject.string) }
 
