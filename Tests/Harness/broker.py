@@ -138,7 +138,7 @@ class Broker:
         """SIGKILL."""
         if self.process.poll() is None:
             self.process.kill()
-        return self.wait()
+        return self.wait(60)  # a thread inside a sync dies when the disk is done
 
     def reload(self, timeout=5.0):
         """SIGHUP, and waits until the broker says that it has reloaded."""
