@@ -194,8 +194,11 @@ extension FileLog {
     /// there is nothing left to do.
     public func beginClose() -> CommitJob? {
         guard !isCommitting, failure == nil else { return nil }
-        if !isClosed || hasChanges { isCloseDue = true }
-        return beginCommit(syncs: true)
+        if isClosed && !hasChanges { return nil }
+        // The record that ends the log need not be synced: without it, the next start looks closer, and finds the same.
+        let syncs = hasChanges || needsSync
+        isCloseDue = true
+        return beginCommit(syncs: syncs)
     }
 
     /// Gives back buffers and descriptors that only speed things up.
