@@ -15,7 +15,7 @@ let simulators: [Target] = [
         swiftSettings: settings),
     .executableTarget(
         name: "keyed-simulation", dependencies: ["Broker", "Store", "StoreKit", "Wire"], path: "Tests/KeyedSimulation",
-        swiftSettings: settings)
+        swiftSettings: settings),
 ]
 
 let package = Package(
