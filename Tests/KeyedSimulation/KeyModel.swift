@@ -31,6 +31,7 @@ struct KeyModel {
     private var firstOpen: [Int]
     /// When the key's lease ends; nil: none is live, or nobody can know.
     private var liveUntil: [UInt64?]
+    private var liveSequence: [UInt64]
     private var used = Set<UInt64>()
     /// Dead letters that were announced, and that nobody has ended since.
     private(set) var parked = Set<UInt64>()
@@ -42,9 +43,11 @@ struct KeyModel {
         byKey = Array(repeating: [], count: keys)
         firstOpen = Array(repeating: 0, count: keys)
         liveUntil = Array(repeating: nil, count: keys)
+        liveSequence = Array(repeating: 0, count: keys)
     }
 
     func state(_ sequence: UInt64) -> State { messages[sequence]?.state ?? .done }
+    func key(_ sequence: UInt64) -> Int { messages[sequence]?.key ?? -1 }
     func isUncertain(_ sequence: UInt64) -> Bool { messages[sequence]?.isUncertain ?? true }
     func delivery(_ sequence: UInt64) -> UInt64 { messages[sequence]?.delivery ?? 0 }
 
@@ -84,17 +87,20 @@ struct KeyModel {
         message.isUncertain = false
         messages[lease.sequence] = message
         liveUntil[key] = endsNs
+        liveSequence[key] = lease.sequence
         close(key)
     }
 
     /// A client has ended its lease, or prolonged it.
     mutating func leaseEnds(_ sequence: UInt64, _ endsNs: UInt64?) {
-        guard let key = messages[sequence]?.key else { return }
+        guard let key = messages[sequence]?.key, liveSequence[key] == sequence else { return }
         liveUntil[key] = endsNs
     }
 
     func isLive(_ lease: Lease, nowNs: UInt64) -> Bool {
-        guard let message = messages[lease.sequence], message.delivery == lease.delivery else { return false }
+        guard let message = messages[lease.sequence], message.delivery == lease.delivery,
+            liveSequence[message.key] == lease.sequence
+        else { return false }
         return liveUntil[message.key].map { $0 > nowNs } ?? false
     }
 

@@ -224,7 +224,9 @@ struct Simulation {
                 if model.state(sequence) != .done { model.announced(sequence) }
             case .answered(let number, let isStale): try answered(number, isStale)
             case .given(let lease, let nowNs):
-                trace("give \(lease.sequence) d\(lease.delivery) to \(lease.client)")
+                trace(
+                    "give \(lease.sequence) d\(lease.delivery) to \(lease.client), key \(model.key(lease.sequence)), at \(nowNs / 1_000_000)"
+                )
                 try model.given(lease, endsNs: nowNs + ackWaitNs, nowNs: nowNs) { world.stream.log.contains($0) }
                 held.append(lease)
             }
