@@ -3,7 +3,7 @@
 #   make build        release binaries in .build/release/
 #   make run          a broker on PORT (4222) with monitoring on MONITOR_PORT (8222), and a demonstration
 #   make test         the whole suite; its parts also run alone:
-#   make unit interop protocol jetstream-api conformance crash fuzz sanitize soak onewrite
+#   make unit interop protocol jetstream-api conformance crash simulate fuzz sanitize soak onewrite
 #   make bench lint format
 SHELL := /bin/sh
 PORT ?= 4222
@@ -11,8 +11,8 @@ MONITOR_PORT ?= 8222
 PYTHON := .venv/bin/python
 SWIFT_BUILD := swift build -c release --static-swift-stdlib
 
-.PHONY: help build run test unit interop protocol jetstream-api conformance crash fuzz sanitize tsan asan soak onewrite \
-	keyed-simulation bench lint format packages test-packages
+.PHONY: help build run test unit interop protocol jetstream-api conformance crash simulate keyed-simulation fuzz sanitize tsan asan \
+	soak onewrite bench lint format packages test-packages
 
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
@@ -63,6 +63,12 @@ crash: test-packages build
 # Keyed consumers with clients and brokers that crash, simulated; DELIVERIES=100000000 is the full length.
 keyed-simulation: packages
 	@scripts/keyed_simulation.sh --deliveries $(if $(DELIVERIES),$(DELIVERIES),1000000)
+
+# Streams and consumers for a simulated day a seed, beside a model: SEEDS=1..10000, or one with SEED=. It goes on where it
+# stopped; another range, or `rm .build/simulate/progress`, begins anew.
+simulate: packages
+	@scripts/simulate.sh $(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),1..10000) \
+		--progress .build/simulate/progress)
 
 fuzz: packages
 	@scripts/fuzz.sh

@@ -6,12 +6,16 @@ import PackageDescription
 let strict = Context.environment["CI"] == "1"
 let settings: [SwiftSetting] = strict ? [.treatAllWarnings(as: .error)] : []
 
-// The simulator looks inside the broker, so that it is built apart, for testing: scripts/keyed_simulation.sh.
+// The simulators look inside the broker, so that they are built apart, for testing: scripts/simulate.sh and
+// scripts/keyed_simulation.sh.
 let simulates = Context.environment["SIMULATE"] == "1"
-let keyedSimulator: [Target] = [
+let simulators: [Target] = [
+    .executableTarget(
+        name: "simulate", dependencies: ["Broker", "Store", "StoreKit", "Wire"], path: "Tests/Simulate",
+        swiftSettings: settings),
     .executableTarget(
         name: "keyed-simulation", dependencies: ["Broker", "Store", "StoreKit", "Wire"], path: "Tests/KeyedSimulation",
-        swiftSettings: settings)
+        swiftSettings: settings),
 ]
 
 let package = Package(
@@ -53,8 +57,8 @@ let package = Package(
             exclude: ["crash.py", "load.py", "model.py", "wire.py"],
             swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store", "StoreKit", "CLinux"], swiftSettings: settings),
-        .testTarget(name: "BrokerTests", dependencies: ["Broker"], swiftSettings: settings),
+        .testTarget(name: "BrokerTests", dependencies: ["Broker", "StoreKit"], swiftSettings: settings),
         .testTarget(name: "BenchTests", dependencies: ["bench"], swiftSettings: settings),
-    ] + (simulates ? keyedSimulator : []),
+    ] + (simulates ? simulators : []),
     swiftLanguageModes: [.v6]
 )

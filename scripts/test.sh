@@ -54,6 +54,7 @@ part power-failures scripts/crash.sh 5000
 part crash python Tests/Crash/crash.py --cycles 25
 part keyed-simulation scripts/keyed_simulation.sh --deliveries 1000000
 part onewrite Tests/Soak/onewrite.sh 100000
+part simulate scripts/simulate.sh --seeds 1..14
 part fuzz scripts/fuzz.sh
 part tsan scripts/sanitize.sh thread
 part soak python Tests/Soak/soak.py --seconds "${DURATION_S:-60}"

@@ -104,8 +104,8 @@ extension FileLog {
         _ disk: any Disk, _ directory: String
     ) -> CommitJob {
         // A new name is more than a sync of a small write.
-        let bytes = names.isEmpty ? steps.reduce(0) { $0 + $1.count } : Int.max
-        return CommitJob(syncs: !files.isEmpty || !erasing.isEmpty, bytes: bytes) {
+        let bytes = names.isEmpty && erasing.isEmpty ? steps.reduce(0) { $0 + $1.count } : Int.max
+        return CommitJob(syncs: !files.isEmpty, bytes: bytes) {
             do throws(DiskError) {
                 for step in steps { try step.file.writeAll(step.buffer.base, step.count, at: step.offset) }
                 for file in files { try file.sync() }
@@ -194,8 +194,11 @@ extension FileLog {
     /// there is nothing left to do.
     public func beginClose() -> CommitJob? {
         guard !isCommitting, failure == nil else { return nil }
-        if !isClosed || hasChanges { isCloseDue = true }
-        return beginCommit(syncs: true)
+        if isClosed && !hasChanges { return nil }
+        // The record that ends the log need not be synced: without it, the next start looks closer, and finds the same.
+        let syncs = hasChanges || needsSync
+        isCloseDue = true
+        return beginCommit(syncs: syncs)
     }
 
     /// Gives back buffers and descriptors that only speed things up.

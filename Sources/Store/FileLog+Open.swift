@@ -153,20 +153,21 @@ extension FileLog {
             segments.append(next)
             return
         }
-        let header = makeSegmentHeader(options.segmentBytes(after: active?.capacity ?? 0))
-        let made = try FileLog.makeSegment(header, directory, disk)
+        var header = makeSegmentHeader(0)
+        let made = try FileLog.makeSegment(&header, capacities(atLeast: 0), directory, disk)
         segments.append(
             LogSegment(
                 ordinal: header.ordinal, id: header.id, path: made.path, capacity: header.capacity, end: SegmentHeader.size,
                 file: made))
     }
 
-    /// Makes a segment file, durably. Blocks.
-    static func makeSegment(_ header: SegmentHeader, _ directory: String, _ disk: any Disk) throws(DiskError) -> any DiskFile {
+    /// Makes a segment file of the first of some sizes that there is room for, durably. Blocks.
+    static func makeSegment(
+        _ header: inout SegmentHeader, _ capacities: [Int], _ directory: String, _ disk: any Disk
+    ) throws(DiskError) -> any DiskFile {
         let path = LogSegment.path(directory, header.ordinal, ".new")
-        let file = try disk.open(path, create: true)
+        let file = try format(path, &header, capacities, disk)
         do throws(DiskError) {
-            try file.format(header)
             try file.sync()
         } catch {
             try? disk.remove(path)

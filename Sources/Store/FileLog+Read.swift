@@ -9,17 +9,30 @@ private final class ReadTask: Sendable {
     let segmentID: UInt64
     let start: Int
     let size: Int
+    /// What of it is asked for: the rest is read ahead.
+    let needed: Int
     let buffer: WriteBuffer
     let file: any DiskFile
     /// Bytes that were read.
     let count = Atomic<Int>(0)
 
-    init(segmentID: UInt64, start: Int, size: Int, buffer: WriteBuffer, file: any DiskFile) {
+    init(segmentID: UInt64, start: Int, size: Int, needed: Int, buffer: WriteBuffer, file: any DiskFile) {
         self.segmentID = segmentID
         self.start = start
         self.size = size
+        self.needed = needed
         self.buffer = buffer
         self.file = file
+    }
+
+    /// What cannot be read behind it must not cost a message.
+    func read() throws(DiskError) -> Int {
+        do throws(DiskError) {
+            return try file.readAll(buffer.base, size, at: start)
+        } catch {
+            guard needed < size else { throw error }
+            return try file.readAll(buffer.base, needed, at: start)
+        }
     }
 }
 
@@ -133,7 +146,9 @@ extension FileLog {
                             reads.failed = nil
                             return .failed(.disk(failed.error))
                         }
-                        enqueue(ReadTask(segmentID: segment.id, start: place, size: size, buffer: buffer, file: file))
+                        enqueue(
+                            ReadTask(
+                                segmentID: segment.id, start: place, size: size, needed: count, buffer: buffer, file: file))
                         return .waiting
                     }
                     if more <= 0 { break }
@@ -169,7 +184,7 @@ extension FileLog {
 
     private func enqueue(_ task: ReadTask) {
         let isThere = (reads.waiting + (reads.running.map { [$0] } ?? [])).contains {
-            $0.segmentID == task.segmentID && $0.start == task.start && $0.size >= task.size
+            $0.segmentID == task.segmentID && $0.start == task.start && $0.needed >= task.needed
         }
         if isThere { return }
         reads.waiting.append(task)
@@ -183,7 +198,7 @@ extension FileLog {
         reads.running = task
         return CommitJob {
             do throws(DiskError) {
-                task.count.store(try task.file.readAll(task.buffer.base, task.size, at: task.start), ordering: .releasing)
+                task.count.store(try task.read(), ordering: .releasing)
                 return CommitResult()
             } catch {
                 return CommitResult(error: error)
@@ -196,7 +211,7 @@ extension FileLog {
         guard let task = reads.running else { return }
         reads.running = nil
         let count = task.count.load(ordering: .acquiring)
-        if let error = result.error { reads.failed = (task.segmentID, task.start..<task.start + task.size, error) }
+        if let error = result.error { reads.failed = (task.segmentID, task.start..<task.start + task.needed, error) }
         if result.error == nil && count > 0 { windows.install(task.segmentID, task.start, count, task.buffer) }
         if !reads.waiting.isEmpty { onNeedsRead?() }
         onLoaded?()

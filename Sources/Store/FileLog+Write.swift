@@ -68,23 +68,53 @@ extension FileLog {
             maintenance.unused.append(spare)
             self.spare = nil
         }
-        let capacity = max(options.segmentBytes(after: active?.capacity ?? 0), (needed + 4_095) & ~4_095)
-        let header = makeSegmentHeader(capacity)
+        var header = makeSegmentHeader(0)
         let path = LogSegment.path(directory, header.ordinal, ".new")
         do throws(DiskError) {
-            let file = try disk.open(path, create: true)
-            do throws(DiskError) {
-                try file.format(header)
-            } catch {
-                try? disk.remove(path)
-                throw error
-            }
+            let file = try FileLog.format(path, &header, capacities(atLeast: needed), disk)
             let segment = LogSegment(
-                ordinal: header.ordinal, id: header.id, path: path, capacity: capacity, end: SegmentHeader.size, file: file)
+                ordinal: header.ordinal, id: header.id, path: path, capacity: header.capacity, end: SegmentHeader.size,
+                file: file)
             segment.isNew = true
             spare = segment
         } catch {
             throw StoreError(error)
+        }
+    }
+
+    /// How large the next segment may be: as large as it should, or what a nearly full disk has room for.
+    func capacities(atLeast needed: Int) -> [Int] {
+        var result: [Int] = []
+        let least = (needed + 4_095) & ~4_095
+        for bytes in [options.segmentBytes(after: active?.capacity ?? 0), active?.capacity ?? 0, options.firstSegmentBytes] {
+            let capacity = max(bytes, least)
+            if result.last.map({ capacity < $0 }) ?? true { result.append(capacity) }
+        }
+        return result
+    }
+
+    /// Makes a file a segment of the first of some sizes that there is room for. Not synced.
+    static func format(
+        _ path: String, _ header: inout SegmentHeader, _ capacities: [Int], _ disk: any Disk
+    ) throws(DiskError) -> any DiskFile {
+        let file = try disk.open(path, create: true)
+        do throws(DiskError) {
+            for capacity in capacities.dropLast() {
+                header.capacity = capacity
+                do throws(DiskError) {
+                    try file.format(header)
+                    return file
+                } catch {
+                    guard error.isNoSpace else { throw error }
+                    try file.truncate(0)
+                }
+            }
+            header.capacity = capacities.last ?? SegmentHeader.size
+            try file.format(header)
+            return file
+        } catch {
+            try? disk.remove(path)
+            throw error
         }
     }
 

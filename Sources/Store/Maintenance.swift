@@ -218,10 +218,11 @@ extension FileLog {
         let pending = files
         switch task {
         case .prepare(let outcome):
-            let header = makeSegmentHeader(options.segmentBytes(after: active?.capacity ?? 0))
+            let header = makeSegmentHeader(0), capacities = capacities(atLeast: 0)
             return FileLog.job { () throws(DiskError) in
-                _ = try FileLog.makeSegment(header, directory, disk)
-                outcome.result.withLock { $0.segment = header }
+                var made = header
+                _ = try FileLog.makeSegment(&made, capacities, directory, disk)
+                outcome.result.withLock { [made] in $0.segment = made }
             }
         case .collect(let segment, let outcome):
             let file = try open(segment), id = segment.id, end = segment.written

@@ -293,6 +293,11 @@ async def filled_stream(t, client, messages=200, **config):
     await api(t, client, "STREAM.MSG.DELETE.O", {"seq": 5})
     await api(t, client, "CONSUMER.DURABLE.CREATE.O.C", {
         "stream_name": "O", "config": {"durable_name": "C", "ack_policy": "explicit"}})
+    # Keyed on Bellhop, like any other on nats-server.
+    await api(t, client, "CONSUMER.DURABLE.CREATE.O.K", {
+        "stream_name": "O", "config": {"durable_name": "K", "ack_policy": "explicit", "metadata": {"bellhop.key": "token:2"}}})
+    for message in await (await js.pull_subscribe_bind("K", "O")).fetch(3):
+        await message.ack_sync()
     for message in await (await js.pull_subscribe_bind("C", "O")).fetch(10):
         if message.metadata.sequence.stream <= 7:
             await message.ack_sync()

@@ -212,6 +212,20 @@ import Wire
         #expect(after.delivered.consumer == before.delivered.consumer && after.pending == before.pending)
     }
 
+    @Test func aStartToComeSurvivesARestart() throws {
+        let world = try filled(3)
+        _ = try world.create {
+            $0.deliverPolicy = .byStartSequence
+            $0.startSequence = 10
+        }
+        let next = try world.restarted()
+        let consumer = try #require(next.registry["c"])
+        #expect(consumer.info().delivered.stream == 9)
+        for _ in 0..<8 { try next.store("s.a") }
+        next.pull(consumer, "20")
+        #expect(next.taken().map(\.sequence) == [10, 11])
+    }
+
     @Test func aStreamThatLostItsEndIsFollowed() throws {
         let world = try filled(3)
         let consumer = try world.create()

@@ -140,6 +140,19 @@ import Wire
         #expect(count >= 9 && count <= 11)
     }
 
+    /// Who listens no more is not waited for either.
+    @Test func theRateIsForgottenWithTheListener() throws {
+        let world = try ConsumerFixture { $0.maxMessageBytes = 1_000 }
+        world.subscribe("out")
+        for _ in 0..<5 { try world.append("s.a", payload: String(repeating: "x", count: 900)) }
+        world.commitLog()
+        let consumer = try push(world) { $0.rateLimitBitsPerSecond = 80_000 }
+        #expect(consumer.nextDeadlineNs != nil)
+        world.unsubscribe("out")
+        world.pass(ms: 10_000)
+        #expect(consumer.nextDeadlineNs.map { $0 > world.now.monotonicNs } ?? true)
+    }
+
     @Test func replaysAtTheOldPace() throws {
         let world = try ConsumerFixture()
         for gap in [0, 500, 1_000] as [Int64] {

@@ -24,6 +24,28 @@ import Testing
         return advisory.flatMap { field($0.payload, "reason")?.string }
     }
 
+    /// Limits and rollups take effect message by message, though all are stored at once.
+    @Test func makesRoomMessageByMessage() throws {
+        let kit = try kit { $0.maxMessages = 3 }
+        for subject in ["s.a", "s.a", "s.b"] { kit.publish(subject) }
+        kit.publish("s.b", "", ["Nats-Batch-Id": "x", "Nats-Batch-Sequence": "1", "Nats-Rollup": "sub"])
+        kit.publish("s.c", "", ["Nats-Batch-Id": "x", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"])
+        #expect(kit.stored.map { $0.prefix(5) } == ["2 s.a", "4 s.b", "5 s.c"])
+    }
+
+    /// A schedule rolls up its subject, which only the first message of a batch on it may.
+    @Test func aScheduleComesFirstOnItsSubject() throws {
+        let kit = try kit { $0.allowMessageSchedules = true }
+        kit.publish("s.a", "", ["Nats-Batch-Id": "x", "Nats-Batch-Sequence": "1"])
+        let answer = kit.publish(
+            "s.a", "",
+            [
+                "Nats-Batch-Id": "x", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1",
+                "Nats-Schedule": "@at 2030-01-01T00:00:00Z", "Nats-Schedule-Target": "s.t",
+            ])
+        #expect(errorCode(answer) == 10111)
+    }
+
     @Test func storesABatchWhole() throws {
         let kit = try kit()
         #expect(kit.publish("s.a", "1", ["Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"]) == "")

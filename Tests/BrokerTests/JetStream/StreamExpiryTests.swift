@@ -172,6 +172,34 @@ import Testing
         #expect(kit.log.state.messages == 0 && kit.log.state.lastSequence == 2)
     }
 
+    /// A subject has one schedule, and what comes behind it on the subject ends it.
+    @Test func aLaterMessageEndsASchedule() throws {
+        let kit = try scheduling()
+        for subject in ["s.a", "s.b"] {
+            kit.publish(subject, "", ["Nats-Schedule": "@every 1s", "Nats-Schedule-Target": "s.t"])
+        }
+        kit.publish("s.a", "plain")
+        kit.publish("s.b", "other", ["X": "1"])
+        kit.pass(5)
+        #expect(kit.log.state.messages == 4)
+        try kit.restart(after: 5)
+        kit.pass(5)
+        #expect(kit.log.state.messages == 4)
+    }
+
+    /// After a restart a schedule goes on from its last firing, and not from its beginning.
+    @Test func aRestartDoesNotFireAgain() throws {
+        let kit = try scheduling()
+        kit.publish("s.a", "", ["Nats-Schedule": "@every 60s", "Nats-Schedule-Target": "s.t"])
+        kit.pass(61)
+        #expect(kit.log.state.messages == 2)
+        try kit.restart(after: 10)
+        kit.pass(10)
+        #expect(kit.log.state.messages == 2)
+        kit.pass(42)
+        #expect(kit.log.state.messages == 3)
+    }
+
     @Test func firesAgainAndAgain() throws {
         let kit = try scheduling()
         kit.publish("s.src", "content", ["C": "d"])

@@ -54,6 +54,29 @@ import Testing
         #expect(kit.stored == ["2 s.b  1", "3 s.a  2"])
     }
 
+    @Test func oneNoLargerTakesTheOldestsPlace() throws {
+        let kit = try StreamKit {
+            $0.discard = .new
+            $0.maxBytes = 50
+            $0.maxMessagesPerSubject = 1
+        }
+        let full = String(repeating: "x", count: 17)
+        #expect(errorCode(kit.publish("s.a", full)) == nil)
+        #expect(errorCode(kit.publish("s.a", full)) == nil && kit.log.state.bytes == 50)
+        #expect(errorCode(kit.publish("s.a", full + "x")) == 10077)
+    }
+
+    /// A message that is rolled up has its place in the limits first, as on nats-server.
+    @Test func limitsComeBeforeRollups() throws {
+        let kit = try StreamKit {
+            $0.maxMessages = 3
+            $0.allowRollup = true
+        }
+        for subject in ["s.a", "s.b", "s.b"] { kit.publish(subject) }
+        kit.publish("s.b", "", ["Nats-Rollup": "sub"])
+        #expect(kit.stored == ["4 s.b Nats-Rollup: sub| "])
+    }
+
     @Test func refusesNewMessagesOfASubject() throws {
         let kit = try StreamKit {
             $0.discard = .new

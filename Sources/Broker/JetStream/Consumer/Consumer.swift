@@ -175,7 +175,8 @@ final class Consumer {
         for sequence in Array(state.exhausted.keys) where sequence > last || !log.contains(sequence) {
             state.exhausted[sequence] = nil
         }
-        if state.delivered.stream > last {
+        // One that has delivered nothing may begin where the stream has not come to yet.
+        if state.delivered.stream > last && state.delivered.consumer > 0 {
             state.delivered.stream = last
             state.ackFloor.stream = min(state.ackFloor.stream, last)
         }

@@ -42,6 +42,9 @@ extension Consumer {
     private func dispatch(_ now: Instant) {
         hasMore = false
         pacedUntilNs = .max
+        // Set anew if it is still so: nobody may be there to be held back any more.
+        limiter?.forgetWait()
+        replay?.forgetWait()
         guard !isReading else { return }
         if isPaused {
             if requests.noWaitCount > 0 { endNoWaitRequests() }

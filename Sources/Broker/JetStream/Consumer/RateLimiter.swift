@@ -17,6 +17,9 @@ struct RateLimiter {
         filledNs = nowNs
     }
 
+    /// Nothing is held back, as far as is known.
+    mutating func forgetWait() { dueNs = .max }
+
     /// Takes the tokens for a message if there are enough, and says by `dueNs` when there will be. One that is larger than
     /// the bucket goes when that is full.
     mutating func admits(_ bytes: Int, _ nowNs: UInt64) -> Bool {
@@ -58,6 +61,9 @@ struct OriginalReplay {
         dueNs = due
         return false
     }
+
+    /// Nothing is held back, as far as is known.
+    mutating func forgetWait() { dueNs = .max }
 
     mutating func sent(_ timeNs: Int64, _ now: Instant) {
         lastTimeNs = timeNs

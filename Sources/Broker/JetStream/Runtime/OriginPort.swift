@@ -1,7 +1,7 @@
 // The way from a stream to the loops on which the streams live that it copies, and back.
 
 import Reactor
-import Synchronization
+import Store
 import Wire
 
 /// Owned by the following stream's loop.
@@ -84,6 +84,28 @@ extension JetStreamLoop {
 }
 
 extension StreamRuntime {
+    // MARK: As the one that copies
+
+    /// - Parameter found: what the journal has kept of earlier origins.
+    func followOrigins(_ found: RecoveredConsumer?) {
+        guard let stream, origins == nil else { return }
+        if found == nil && entry.config.mirror == nil && entry.config.sources.isEmpty { return }
+        let port = OriginPort(self)
+        let origins = StreamOrigins(
+            stream, account: account.account.name, host: port,
+            found: found.flatMap { found in found.records.last.map { (found.id, $0) } })
+        registry?.otherSnapshot = { [unowned origins] id in origins.snapshot(id) }
+        originPort = port
+        self.origins = origins
+    }
+
+    func endOrigins(forGood: Bool) {
+        origins?.stop(forGood: forGood)
+        originPort?.end()
+    }
+
+    // MARK: As the one that is copied
+
     /// What this stream is known by to those that copy it: another one of the same name has another identity.
     private var identity: String {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
@@ -114,6 +136,12 @@ extension StreamRuntime {
         return OriginConsumer(
             serial: serial, loop: router.loop.index, name: consumer.name, identity: identity, delivered: info.delivered.stream,
             pending: info.pending, isTemporary: isTemporary)
+    }
+
+    /// The retention changes: followers come back for consumers of the right kind.
+    func releaseFollowers() {
+        guard let registry else { return }
+        for consumer in registry.all.filter(\.config.direct) { registry.delete(consumer) }
     }
 
     /// Its follower has no more use for a consumer.

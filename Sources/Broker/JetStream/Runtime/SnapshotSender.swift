@@ -154,6 +154,23 @@ final class SnapshotSender {
 }
 
 extension StreamRuntime {
+    /// Each reads the log and holds a window of what it has sent.
+    private static let snapshotsMax = 8
+
+    /// Sends a snapshot until it has ended.
+    private func keep(_ snapshot: SnapshotSender) { snapshots.append(snapshot) }
+
+    func sendSnapshots() {
+        if snapshots.isEmpty { return }
+        for snapshot in snapshots { snapshot.turnEnded() }
+        snapshots.removeAll { $0.isEnded }
+    }
+
+    func endSnapshots() {
+        for snapshot in snapshots { snapshot.end("500 the stream is gone", failure: "the stream is gone") }
+        snapshots = []
+    }
+
     /// STREAM.SNAPSHOT: answers with what the stream is, and sends the snapshot behind that.
     func snapshot(_ call: APICall) {
         let request: StreamSnapshotRequest
@@ -183,12 +200,24 @@ extension StreamRuntime {
                 json.client(call)
             }
             router.respond(call, APIResponse.snapshot(info))
-            let consumers =
-                request.noConsumers ? [] : (registry?.names ?? []).compactMap { registry?[$0]?.snapshot() }
+            let consumers = request.noConsumers ? [] : consumerRecords()
             let source = SnapshotSource(
                 stream, consumers: consumers, origins: origins?.snapshotRecord, checks: request.checksMessages)
             keep(SnapshotSender(self, call, request, source))
             touch()
+        }
+    }
+}
+
+extension StreamRuntime {
+    /// The state of each consumer. What a turn has gathered goes to the journal first: the record that stands for all includes it.
+    private func consumerRecords() -> [[UInt8]] {
+        guard let registry else { return [] }
+        return registry.names.compactMap { name in
+            guard let consumer = registry[name] else { return nil }
+            consumer.writeRecord(now)
+            consumer.touch()
+            return consumer.snapshot()
         }
     }
 }

@@ -15,8 +15,16 @@ final class StreamLifecycle {
 
     private struct Queue {
         var waiting: [Work] = []
+        /// The names of streams that are being created, side by side: what takes long is the disk.
+        var creating: Set<String> = []
+        /// Those of them that have passed their checks: others are checked against them.
+        var configs: [String: StreamConfig] = [:]
+        /// Something else is being done, which goes alone.
         var isBusy = false
+        /// The account has its directory, with which it survives a crash.
+        var hasDirectory = false
     }
+    private static let creationsMax = 16
 
     private let shared: JetStream
     private unowned let router: Router
@@ -32,7 +40,7 @@ final class StreamLifecycle {
 
     private var isStrict: Bool { shared.options.isStrict }
 
-    // MARK: One after the other
+    // MARK: In order
 
     func submit(_ call: APICall) {
         let number = call.account.account.number
@@ -48,13 +56,20 @@ final class StreamLifecycle {
     }
 
     private func next(_ number: Int) {
-        guard var queue = queues[number], !queue.isBusy, !queue.waiting.isEmpty else { return }
-        let work = queue.waiting.removeFirst()
-        queue.isBusy = true
-        queues[number] = queue
-        switch work {
-        case .call(let call): begin(call)
-        case .restored(let restore): complete(restore)
+        while var queue = queues[number], !queue.isBusy, let work = queue.waiting.first {
+            if case .call(let call) = work, call.kind == .streamCreate {
+                let limit = queue.hasDirectory ? StreamLifecycle.creationsMax : 1
+                guard queue.creating.count < limit, queue.creating.insert(call.lastToken).inserted else { return }
+            } else {
+                guard queue.creating.isEmpty else { return }
+                queue.isBusy = true
+            }
+            queue.waiting.removeFirst()
+            queues[number] = queue
+            switch work {
+            case .call(let call): begin(call)
+            case .restored(let restore): complete(restore)
+            }
         }
     }
 
@@ -75,16 +90,22 @@ final class StreamLifecycle {
     /// A request has been dealt with: the next one may begin.
     private func finish(_ call: APICall, _ response: [UInt8]) {
         router.respond(call, response)
-        release(call.account.account.number)
+        release(call)
     }
 
     private func refuse(_ call: APICall, _ error: APIError) {
         router.refuse(call, error)
-        release(call.account.account.number)
+        release(call)
     }
 
-    private func release(_ number: Int) {
-        queues[number]?.isBusy = false
+    private func release(_ call: APICall) {
+        let number = call.account.account.number
+        if call.kind == .streamCreate {
+            queues[number]?.creating.remove(call.lastToken)
+            queues[number]?.configs[call.lastToken] = nil
+        } else {
+            queues[number]?.isBusy = false
+        }
         next(number)
     }
 
@@ -119,6 +140,7 @@ final class StreamLifecycle {
             config: config, createdNs: definition.createdNs, serial: shared.nextSerial(), loop: leastLoadedLoop(),
             usage: StreamUsage())
         let home = home(call), shared = shared, group = router.loop.group
+        queues[call.account.account.number]?.configs[config.name] = config
         let isQueued = shared.fileThreads.run {
             let directory = call.account.directory
             do throws(StoreError) {
@@ -136,6 +158,7 @@ final class StreamLifecycle {
     }
 
     private func created(_ call: APICall, _ info: StreamInfo) {
+        if info.config.storage == .file { queues[call.account.account.number]?.hasDirectory = true }
         Advisory.stream(.create, info.config.name, in: call.account.account, router: router)
         finish(call, APIResponse.stream(call.kind, info, didCreate: true))
     }
@@ -160,6 +183,9 @@ final class StreamLifecycle {
 
     private func directory(of account: JetStreamAccount) -> StreamDirectory {
         var directory = StreamDirectory(streams: account.all.map(\.config))
+        for (name, config) in queues[account.account.number]?.configs ?? [:] where directory.stream(name) == nil {
+            directory.streams.append(config)
+        }
         for other in shared.accounts {
             let usage = other.usage
             directory.serverReservedMemoryBytes.add(clamping: usage.reservedMemory)
@@ -335,13 +361,13 @@ extension StreamLifecycle {
         if case .success(let info) = result {
             Advisory.stream(.create, info.config.name, in: call.account.account, router: router)
         }
-        guard let restore = restores[number] else { return release(call.account.account.number) }
+        guard let restore = restores[number] else { return release(call) }
         endRestore(restore, result)
     }
 
     private func endRestore(_ restore: StreamRestore, _ result: Result<StreamInfo, APIError>) {
         restore.end(result)
-        release(restore.call.account.account.number)
+        release(restore.call)
     }
 }
 

@@ -26,11 +26,9 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private var services: [EndpointSubscription] = []
     private var requests: RequestEndpoint?
     /// What follows the streams that this one copies.
-    private(set) var origins: StreamOrigins?
-    private(set) var originPort: OriginPort?
-    private(set) var snapshots: [SnapshotSender] = []
-    /// Each reads the log and holds a window of what it has sent.
-    static let snapshotsMax = 8
+    var origins: StreamOrigins?
+    var originPort: OriginPort?
+    var snapshots: [SnapshotSender] = []
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -109,18 +107,6 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         }
     }
 
-    private func followOrigins(_ found: RecoveredConsumer?) {
-        guard let stream, origins == nil else { return }
-        if found == nil && entry.config.mirror == nil && entry.config.sources.isEmpty { return }
-        let port = OriginPort(self)
-        let origins = StreamOrigins(
-            stream, account: account.account.name, host: port,
-            found: found.flatMap { found in found.records.last.map { (found.id, $0) } })
-        registry?.otherSnapshot = { [unowned origins] id in origins.snapshot(id) }
-        originPort = port
-        self.origins = origins
-    }
-
     private var settings: StreamSettings {
         var settings = StreamSettings()
         let options = loop.shared.options
@@ -137,6 +123,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     }
 
     func update(_ config: StreamConfig) {
+        if entry.config.retention != config.retention { releaseFollowers() }
         stream?.update(config)
         entry.config = config
         if origins == nil { followOrigins(nil) } else { origins?.update() }
@@ -175,25 +162,6 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         stream = nil
         whenStopped = done
         if commitsRunning == 0 { stopped() }
-    }
-
-    private func endOrigins(forGood: Bool) {
-        origins?.stop(forGood: forGood)
-        originPort?.end()
-    }
-
-    /// Sends a snapshot until it has ended.
-    func keep(_ snapshot: SnapshotSender) { snapshots.append(snapshot) }
-
-    private func sendSnapshots() {
-        if snapshots.isEmpty { return }
-        for snapshot in snapshots { snapshot.turnEnded() }
-        snapshots.removeAll { $0.isEnded }
-    }
-
-    private func endSnapshots() {
-        for snapshot in snapshots { snapshot.end("500 the stream is gone", failure: "the stream is gone") }
-        snapshots = []
     }
 
     private func endConsumers() {
@@ -322,7 +290,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         guard !isMaintaining, let file = stream?.log as? FileLog else { return }
         guard let job = file.beginMaintenance() else {
             // It may wait for a commit that nobody else asks for.
-            if file.wantsCommit { touch() }
+            if file.wantsCommit && stream?.failure == nil { touch() }
             return
         }
         isMaintaining = true

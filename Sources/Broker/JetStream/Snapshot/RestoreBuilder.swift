@@ -103,21 +103,36 @@ final class RestoreBuilder {
     }
 
     private func takeConsumer(_ record: [UInt8]) throws(SnapshotFailure) {
-        guard let state = RecoveredConsumerState.read(whole: record), AssetName.isValid(state.name),
-            state.name.utf8.count <= JetStreamLimits.nameBytesMax, state.state.isPlausible
+        guard let (name, text) = RestoreBuilder.plausible(record), AssetName.isValid(name),
+            name.utf8.count <= JetStreamLimits.nameBytesMax
         else { throw SnapshotFailure("a consumer's state makes no sense") }
-        let name = state.name
         guard names.insert(name).inserted else { throw SnapshotFailure("there are two consumers \(name)") }
         do throws(APIError) {
-            let config = try state.config.withUnsafeBufferPointer { bytes throws(APIError) in
-                try RequestBody.decode(ByteView(UnsafeRawBufferPointer(bytes)), as: ConsumerConfig.self, isStrict: false)
-            }
+            let config = try RestoreBuilder.config(text)
             _ = try config.checked(pedantic: false, stream: self.config, limits: limits)
             if config.direct { throw .badRequest }
         } catch {
             throw SnapshotFailure("consumer \(name): \(error.description)")
         }
         keep(record)
+    }
+
+    private static func config(_ text: [UInt8]) throws(APIError) -> ConsumerConfig {
+        try text.withUnsafeBufferPointer { bytes throws(APIError) in
+            try RequestBody.decode(ByteView(UnsafeRawBufferPointer(bytes)), as: ConsumerConfig.self, isStrict: false)
+        }
+    }
+
+    /// Name and configuration of a consumer; nil unless its record can be read and no number in it is beyond what a stream can have.
+    private static func plausible(_ record: [UInt8]) -> (name: String, config: [UInt8])? {
+        if RecoveredKeyedState.isKeyed([record]) {
+            var damaged = 0
+            let found = RecoveredKeyedState.read([record], damaged: &damaged) { try? config($0) }
+            guard let (state, _) = found, damaged == 0, state.isPlausible else { return nil }
+            return (state.name, state.config)
+        }
+        guard let found = RecoveredConsumerState.read(whole: record), found.state.isPlausible else { return nil }
+        return (found.name, found.config)
     }
 
     private func keep(_ record: [UInt8]) {
@@ -205,11 +220,25 @@ extension RestoredFiles {
     }
 }
 
+/// Far more than a stream ever has, and sums of two are no problem.
+private let numbersMax: UInt64 = 1 << 62
+
 extension ConsumerState {
-    /// Whether no number in it is beyond what a stream can have.
     fileprivate var isPlausible: Bool {
-        let most: UInt64 = 1 << 62
-        return delivered.consumer < most && delivered.stream < most && ackFloor.consumer <= delivered.consumer
-            && ackFloor.stream <= delivered.stream && lastPerSubject.end < most
+        delivered.consumer < numbersMax && delivered.stream < numbersMax && ackFloor.consumer <= delivered.consumer
+            && ackFloor.stream <= delivered.stream && lastPerSubject.isPlausible
+    }
+}
+
+extension LastPerSubject {
+    fileprivate var isPlausible: Bool { end < numbersMax && remaining.last ?? 0 <= end }
+}
+
+extension RecoveredKeyedState {
+    fileprivate var isPlausible: Bool {
+        [readPosition, highestLeased, reservedEnd, lastVersion].allSatisfy { $0 < numbersMax }
+            && entries.values.allSatisfy { $0.sequence < numbersMax && $0.delivery < numbersMax && $0.version < numbersMax }
+            && cursors.values.allSatisfy { $0 < numbersMax } && audits.allSatisfy { $0.sequence < numbersMax }
+            && start.isPlausible
     }
 }

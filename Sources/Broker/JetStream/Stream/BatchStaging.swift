@@ -29,4 +29,11 @@ struct BatchStaging {
         self.bytes += UInt64(bytes)
         writes[publish.subject.bytes, default: 0] += 1
     }
+
+    /// A message that was added, and stored, stands no longer for what is to come.
+    mutating func remove(_ publish: Publish, bytes: Int) {
+        messages -= 1
+        self.bytes -= UInt64(bytes)
+        writes[publish.subject.bytes, default: 1] -= 1
+    }
 }

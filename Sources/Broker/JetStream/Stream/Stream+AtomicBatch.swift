@@ -108,8 +108,22 @@ extension Stream {
                 throw error
             }
         }
-        for message in messages { makeRoom(message) }
+        makeRoom(messages)
         return (messages[last].storedSequence, messages[last].counterValue)
+    }
+
+    /// Limits and rollups take effect as if the messages had come one after the other: what came later is in the log already,
+    /// and does not count yet.
+    private func makeRoom(_ messages: [Publish]) {
+        func bytes(_ message: Publish) -> Int {
+            storedBytes(message.subject.count, message.headers.count, message.body.count)
+        }
+        var later = BatchStaging()
+        for message in messages where message.isStored { later.add(message, bytes: bytes(message), isStored: true) }
+        for message in messages where message.isStored {
+            later.remove(message, bytes: bytes(message))
+            makeRoom(message, before: later)
+        }
     }
 
     private func checkInBatch(_ publish: inout Publish) throws(APIError) {

@@ -95,7 +95,11 @@ extension Stream {
     // MARK: Rollups
 
     private func checkRollup(_ publish: inout Publish) throws(APIError) {
-        guard !publish.known.rollup.isEmpty else { return }
+        guard !publish.known.rollup.isEmpty else {
+            // A schedule's own.
+            if publish.rollup == .subject { try checkSubjectRollup(publish) }
+            return
+        }
         if !config.allowRollup || config.denyPurge {
             // It rolled up its subject where it comes from; here it is a message like any other.
             if publish.origin == .source { return }
@@ -103,13 +107,17 @@ extension Stream {
         }
         switch publish.known.rollup.string.lowercased() {
         case "sub":
-            if let staging, staging.hasWritten(publish.subject) { throw .streamRollupFailed("batch rollup sub invalid") }
+            try checkSubjectRollup(publish)
             publish.rollup = .subject
         case "all":
             if let staging, staging.messages > 0 { throw .streamRollupFailed("batch rollup all invalid") }
             publish.rollup = .all
         case let other: throw .streamRollupFailed("rollup value invalid: \"\(other)\"")
         }
+    }
+
+    private func checkSubjectRollup(_ publish: Publish) throws(APIError) {
+        if let staging, staging.hasWritten(publish.subject) { throw .streamRollupFailed("batch rollup sub invalid") }
     }
 
     // MARK: Time to live

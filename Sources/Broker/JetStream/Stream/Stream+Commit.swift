@@ -36,7 +36,11 @@ extension Stream {
         let isAwaited = !journalWaits.isEmpty || !journalAwaiting.isEmpty
         let syncs = isJournalSyncDue || settings.syncPolicy.syncsEveryCommit && isAwaited
         isJournalSyncDue = false
-        guard let job = journal.beginCommit(syncs: syncs) else { return }
+        guard let job = journal.beginCommit(syncs: syncs) else {
+            // Nothing is left to sync, whoever did it: a rewrite of the journal syncs by itself.
+            if syncs && failure == nil && journal.commitTicket == journal.finishedCommit { journalIsSynced() }
+            return
+        }
         isJournalCommitting = true
         commits.run(job) { [self] result in journalCommitFinished(result, syncs: syncs) }
     }
@@ -83,6 +87,16 @@ extension Stream {
             return
         }
         if syncs { journalSynced = journal.finishedCommit }
+        tellJournalWaits()
+    }
+
+    private func journalIsSynced() {
+        guard let journal, journalSynced < journal.finishedCommit else { return }
+        journalSynced = journal.finishedCommit
+        tellJournalWaits()
+    }
+
+    private func tellJournalWaits() {
         for action in journalWaits.take(finished: journalSettled) { action(nil) }
         tellThoseWhoAwaitJournal()
     }

@@ -29,8 +29,8 @@ extension Stream {
             let bytes = storedBytes(publish.subject.count, publish.headers.count, publish.body.count)
             let total = Int(clamping: state.bytes) + Int(clamping: staging?.bytes ?? 0) + bytes
             if total > Int(config.maxBytes) {
-                // Replacing a message of the subject by a smaller one is no growth.
-                guard let oldestOfSubject, let oldBytes = bytesOf(oldestOfSubject), oldBytes > bytes else {
+                // Replacing a message of the subject by one that is no larger is no growth.
+                guard let oldestOfSubject, let oldBytes = bytesOf(oldestOfSubject), oldBytes >= bytes else {
                     throw .streamStoreFailed("maximum bytes exceeded")
                 }
             }
@@ -42,43 +42,50 @@ extension Stream {
         return storedBytes(message.subject.count, message.headers.count, message.payload.count)
     }
 
-    /// After a message has been stored: removes what it rolls up and what the limits no longer allow.
-    func makeRoom(_ publish: Publish) {
+    /// After a message has been stored: removes what the limits no longer allow, then what it rolls up. In this order, which
+    /// is nats-server's: a message that is rolled up still takes its place in the limits.
+    ///
+    /// - Parameter later: messages of the same batch that are in the log, and come behind this one.
+    func makeRoom(_ publish: Publish, before later: BatchStaging? = nil) {
         guard publish.isStored else { return }
+        if rules.contains(.limits) {
+            if config.maxMessagesPerSubject > 0, let id = log.subjects.id(of: publish.subject) {
+                enforceSubjectLimit(id, leaving: later?.count(publish.subject) ?? 0)
+            }
+            enforceTotals(before: later)
+        }
         switch publish.rollup {
         case .none: break
         case .subject: removeSubject(publish.subject, below: publish.storedSequence)
         case .all: removeAll(below: publish.storedSequence)
         }
-        guard rules.contains(.limits) else { return }
-        if config.maxMessagesPerSubject > 0, let id = log.subjects.id(of: publish.subject) { enforceSubjectLimit(id) }
-        enforceTotals()
     }
 
-    private func enforceSubjectLimit(_ id: SubjectID) {
+    private func enforceSubjectLimit(_ id: SubjectID, leaving later: UInt64 = 0) {
         while true {
             let summary = log.subjects.summary(id)
-            guard summary.count > UInt64(config.maxMessagesPerSubject) else { return }
+            let kept = UInt64(config.maxMessagesPerSubject) + later
+            guard summary.count > kept else { return }
             if keyedConsumers.isEmpty {
                 guard discard(summary.first) else { return }
             } else {
-                guard let oldest = unpinned(id, summary, beyond: UInt64(config.maxMessagesPerSubject)), discard(oldest) else {
-                    return
-                }
+                guard let oldest = unpinned(id, summary, beyond: kept), discard(oldest) else { return }
             }
         }
     }
 
     /// max_msgs and max_bytes, oldest first.
-    private func enforceTotals() {
+    private func enforceTotals(before later: BatchStaging? = nil) {
         guard config.maxMessages > 0 || config.maxBytes > 0 else { return }
+        let laterMessages = later?.messages ?? 0, laterBytes = later?.bytes ?? 0
         while true {
             let state = log.state
             let exempt = keyedConsumers.isEmpty ? (messages: 0, bytes: 0) : pinned
             let isOver =
-                (config.maxMessages > 0 && state.messages > saturatingSum(UInt64(config.maxMessages), exempt.messages))
-                || (config.maxBytes > 0 && state.bytes > saturatingSum(UInt64(config.maxBytes), exempt.bytes))
-            guard isOver && state.messages > 0, let oldest = firstUnpinned(state), discard(oldest) else { return }
+                (config.maxMessages > 0
+                    && state.messages > saturatingSum(UInt64(config.maxMessages) + laterMessages, exempt.messages))
+                || (config.maxBytes > 0 && state.bytes > saturatingSum(UInt64(config.maxBytes) + laterBytes, exempt.bytes))
+            guard isOver && state.messages > laterMessages, let oldest = firstUnpinned(state), discard(oldest) else { return }
         }
     }
 

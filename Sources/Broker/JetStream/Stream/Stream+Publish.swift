@@ -42,6 +42,7 @@ extension Stream {
             return refuse(reply, .streamMessageExceedsMaximum)
         }
         if let roomForBytes, let error = roomForBytes(storedBytes(subject.count, 0, body.count)) { return refuse(reply, error) }
+        if !schedules.isEmpty { endSchedule(on: subject) }
         let sequence: UInt64
         do {
             sequence = try log.append(

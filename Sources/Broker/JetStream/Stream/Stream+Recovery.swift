@@ -50,7 +50,23 @@ extension Stream {
         } else if !known.markerReason.isEmpty {
             markers.insert(message.sequence)
         }
-        if !known.schedule.isEmpty && config.allowMessageSchedules { recoverSchedule(message, known) }
+        if !known.schedule.isEmpty && config.allowMessageSchedules && isLastOfSubject(message) {
+            recoverSchedule(message, known)
+        }
+        if !known.scheduler.isEmpty && !schedules.isEmpty { recoverFiring(known) }
+    }
+
+    /// A message that a schedule has made: the schedule goes on from there.
+    private func recoverFiring(_ known: PublishHeaders) {
+        guard let id = log.subjects.id(of: known.scheduler), let dueNs = try? Timestamp.parse(known.scheduleNext.string) else {
+            return
+        }
+        let sequence = log.subjects.summary(id).last
+        if schedules[sequence] != nil { schedule(sequence, dueNs: dueNs) }
+    }
+
+    private func isLastOfSubject(_ message: StoredMessage) -> Bool {
+        log.subject(of: message.sequence).map { log.subjects.summary($0).last == message.sequence } ?? false
     }
 
     /// The next time after the one at which it was stored; what was missed meanwhile fires once.

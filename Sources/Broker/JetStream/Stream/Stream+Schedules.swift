@@ -77,6 +77,12 @@ extension Stream {
         scheduleQueue.add(sequence, dueNs: dueNs)
     }
 
+    /// A subject has one schedule at most: whatever is stored on it later ends it, though its message stays.
+    func endSchedule(on subject: ByteView) {
+        guard let id = log.subjects.id(of: subject) else { return }
+        schedules[log.subjects.summary(id).last] = nil
+    }
+
     /// A message that was made by a schedule, or that ends one, has been stored.
     func scheduleHasFired(_ known: PublishHeaders) {
         guard known.scheduleNext.equals("purge"), let id = log.subjects.id(of: known.scheduler) else { return }

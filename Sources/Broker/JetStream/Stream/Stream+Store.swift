@@ -27,6 +27,7 @@ extension Stream {
         let known = publish.known
         let previous = rules.contains(.republish) ? lastSequence(matching: publish.subject) : 0
         publish.isStored = isWanted(publish)
+        if publish.isStored && !schedules.isEmpty { endSchedule(on: publish.subject) }
         do {
             if publish.isStored {
                 publish.storedSequence = try log.append(
@@ -54,7 +55,8 @@ extension Stream {
     private func marks(_ publish: Publish) -> MessageMarks {
         var marks: MessageMarks = []
         if publish.ttlNs != 0 || !publish.known.markerReason.isEmpty { marks.insert(.expires) }
-        if publish.scheduleDueNs != nil { marks.insert(.schedule) }
+        // What a schedule has made says when the schedule fires next.
+        if publish.scheduleDueNs != nil || !publish.known.scheduler.isEmpty { marks.insert(.schedule) }
         if publish.batchContinues { marks.insert(.batchContinues) }
         if !publish.known.messageID.isEmpty { marks.insert(.hasMessageID) }
         return marks

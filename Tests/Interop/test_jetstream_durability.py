@@ -1,0 +1,57 @@
+"""What a broker says of messages that its disk has lost. Files are Bellhop's own: against the peer there is nothing to see."""
+
+import json
+import os
+
+from jetstream import api, fill, start
+from test_jetstream_monitoring import get
+
+
+def segment(t):
+    """The first segment of the stream S, or None."""
+    path = os.path.join(t.folder.name, "store", "jetstream", "$G", "streams", "S", "log", "0000000000000001.seg")
+    return path if os.path.exists(path) else None
+
+
+def damage(path, text):
+    with open(path, "r+b") as file:
+        place = file.read().index(text)
+        file.seek(place)
+        file.write(b"!")
+
+
+async def test_damage_is_reported(t):
+    server = await start(t, "-m", "-1")
+    client = await t.connect(server)
+    await client.jetstream().add_stream(name="S", subjects=["s.*"])
+    # Larger than what is read at the start, so that the later damage is met by a read.
+    await fill(client.jetstream(), [f"s.{number}" for number in range(5)], size=10_000)
+    await client.close()
+    server.kill()
+    path = segment(t)
+    if path is None:
+        return
+    damage(path, b"s.1s.1")
+    # Found at the start.
+    server = await start(t, "-m", "-1")
+    client = await t.connect(server)
+    js = client.jetstream()
+    assert "sequence 2) is damaged" in server.log, server.log
+    info = await api(t, client, "STREAM.INFO.S")
+    assert info["state"]["lost"]["msgs"] == [2] and info["state"]["lost"]["bytes"] > 0, info
+    assert (info["state"]["messages"], info["state"]["first_seq"], info["state"]["last_seq"]) == (4, 1, 5), info
+    page = (await get(server, "/jsz?streams=true"))[1]
+    assert page["account_details"][0]["stream_detail"][0]["state"]["lost"]["msgs"] == [2], page
+    # Found when it is read.
+    advisories = await client.subscribe("$JS.EVENT.ADVISORY.STREAM.LOST.S")
+    await client.flush()
+    damage(path, b"s.3s.3")
+    consumer = await js.pull_subscribe("s.*", "C")
+    messages = await consumer.fetch(3, timeout=t.seconds(5))
+    assert [message.subject for message in messages] == ["s.0", "s.2", "s.4"], messages
+    advisory = json.loads((await advisories.next_msg(timeout=t.seconds(5))).data)
+    assert advisory["type"] == "io.nats.jetstream.advisory.v1.stream_lost", advisory
+    assert (advisory["stream"], advisory["msgs"]) == ("S", [4]) and "is damaged" in advisory["reason"], advisory
+    assert (await api(t, client, "STREAM.INFO.S"))["state"]["lost"]["msgs"] == [2, 4]
+    # Nothing is deleted on that account, and the stream goes on.
+    assert (await js.publish("s.9", b"on")).seq == 6

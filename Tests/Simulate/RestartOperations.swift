@@ -1,0 +1,206 @@
+// The end of the broker, in order or not, and what it must find again; and updates of the stream's configuration.
+
+import Store
+import StoreKit
+
+@testable import Broker
+
+extension Simulation {
+    func restart() throws {
+        guard model.config.storage == .file else { return }
+        let gap = UInt64(random.once(in: 4) ? random.below(200_000) : random.below(2_000)) * 1_000_000
+        note("restart, \(gap / 1_000_000) ms later")
+        let waiting = consumers.values.flatMap(\.requests).map(\.reply).filter { world.interests.contains($0) }
+        try world.restart(afterNs: gap)
+        model.restart(nowNs: world.now.wallNs)
+        for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
+        // Who waited is told that the broker ends.
+        for reply in waiting { ended[reply] = "409 Server Shutdown" }
+    }
+
+    // MARK: Crashes
+
+    /// What was under way when the power went.
+    private struct Burst {
+        var created: [ModelMessage] = []
+        /// Sequences of one atomic batch.
+        var batches: [ClosedRange<UInt64>] = []
+        var publishes: [(reply: String, answer: Answer)] = []
+        var removals: [(sequences: Set<UInt64>, answer: Box)] = []
+    }
+
+    final class Box { var text: String? }
+
+    func crash() throws {
+        guard model.config.storage == .file else { return }
+        let before = model
+        var burst = Burst()
+        for _ in 0..<random.below(6) {
+            try act(&burst)
+            if random.once(in: 2) { world.stream.turnEnded() }
+        }
+        let changes = 1 + random.below(random.once(in: 3) ? 40 : 12)
+        note("crash at change \(changes)")
+        try world.crash(afterChanges: changes, afterNs: 0)
+        for sent in world.taken() where sent.to.hasPrefix("pub.") { answers[sent.to] = sent.payload }
+        confirmations = []
+        flowControls = []
+        for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
+        model.republished = []
+        try adopt(before, burst)
+    }
+
+    private func act(_ burst: inout Burst) throws {
+        let sequences = Set(model.messages.map(\.sequence)), last = model.lastSequence
+        switch random.below(6) {
+        case 0:
+            let sequence = someSequence()
+            let request = deletion(of: sequence), code = delete(sequence)
+            note("delete \(sequence): \(code), without waiting")
+            let box = Box()
+            world.request(request, { world.stream.deleteMessage($0, $1) }, then: { box.text = $0 })
+            burst.removals.append((sequences.subtracting(model.messages.map(\.sequence)), box))
+        case 1:
+            let (request, code, _) = drawPurge()
+            note("purge \(request): \(code), without waiting")
+            let box = Box()
+            world.request(request, { world.stream.purge($0, $1) }, then: { box.text = $0 })
+            burst.removals.append((sequences.subtracting(model.messages.map(\.sequence)), box))
+        default:
+            // What is stored and removed at once has to be known, too.
+            var kept: [ModelMessage] = []
+            let onRemoved = model.onRemoved
+            model.onRemoved = {
+                if $0.sequence > last { kept.append($0) }; onRemoved($0)
+            }
+            let batch = random.once(in: 3) && model.config.allowAtomicPublish ? 2 + random.below(3) : 0
+            for place in 0..<max(1, batch) {
+                var attempt = attempt()
+                if batch > 0 {
+                    if place == 0 { model.batches["crash"] = nil }
+                    attempt.headers.append(("Nats-Batch-Id", "crash\(lastReply - place)"))
+                    attempt.headers.append(("Nats-Batch-Sequence", "\(place + 1)"))
+                    if place == batch - 1 { attempt.headers.append(("Nats-Batch-Commit", "1")) }
+                }
+                burst.publishes.append(publish(attempt))
+            }
+            model.onRemoved = onRemoved
+            kept += model.messages.filter { $0.sequence > last }
+            burst.created += kept.sorted { $0.sequence < $1.sequence }
+            if batch > 0 && model.lastSequence > last { burst.batches.append(last + 1...model.lastSequence) }
+        }
+    }
+
+    /// Checks that what is there lies between what was acknowledged and what was attempted, and goes on from it.
+    private func adopt(_ before: StreamModel, _ burst: Burst) throws {
+        let log = world.stream.log, nowNs = world.now.wallNs
+        var known: [UInt64: ModelMessage] = [:]
+        for message in before.messages + burst.created { known[message.sequence] = message }
+        var end = log.state.lastSequence
+        var present: [ModelMessage] = []
+        var sequence = log.state.firstSequence
+        while sequence > 0 && sequence <= log.state.lastSequence {
+            if case .message(let stored) = try world.load(sequence) {
+                if let message = known[sequence], message.timeNs == stored.timeNs, message.subject == stored.subject.string {
+                    present.append(message)
+                } else {
+                    // The broker's own, since it came back: looked at later, with what it has put aside.
+                    end = min(end, sequence - 1)
+                }
+            }
+            sequence += 1
+        }
+        if end < log.state.lastSequence { present.removeAll { $0.sequence > end } }
+        let there = Set(present.map(\.sequence))
+        guard end >= before.lastSequence, end <= model.lastSequence else {
+            throw Disagreement("last_seq \(end) after a crash between \(before.lastSequence) and \(model.lastSequence)")
+        }
+        for (reply, answer) in burst.publishes {
+            guard let text = answers.removeValue(forKey: reply) else { continue }
+            let given = try Simulation.read(text)
+            guard given == answer else {
+                // A write that failed on the way out is told as such.
+                if given == .error(10077) || model.config.retention != .limits { continue }
+                throw Disagreement("\(reply) was answered \(text) before the crash, the model says \(answer)")
+            }
+            switch answer {
+            case .stored(let sequence, _), .batch(let sequence, _, _, _):
+                if sequence > end { throw Disagreement("\(sequence) was acknowledged, and is lost") }
+            default: break
+            }
+        }
+        for removal in burst.removals where removal.answer.text?.contains("\"success\":true") == true {
+            if let back = removal.sequences.intersection(there).first { throw Disagreement("\(back) is back from the dead") }
+        }
+        for batch in burst.batches where batch.contains(end) && end != batch.upperBound {
+            throw Disagreement("half of the batch \(batch) is there: \(end), \(there.sorted()) of \(log.state)")
+        }
+        // Due to go: they may be gone, and are looked at with all others.
+        let hasGoneOn = end < log.state.lastSequence
+        // Consumers may have been done with anything.
+        if model.config.retention != .limits { model.messages.removeAll { $0.sequence <= end && !there.contains($0.sequence) } }
+        let isDue: (ModelMessage) -> Bool = { hasGoneOn || (before.dueNs($0) ?? .max) <= nowNs }
+        for message in model.messages where message.sequence <= end && !there.contains(message.sequence) && !isDue(message) {
+            throw Disagreement("message \(message.sequence) is lost: \(there.sorted()) of \(log.state)")
+        }
+        var adopted = before
+        adopted.config = model.config
+        let attempted = model
+        adopted.messages = known.values.filter {
+            there.contains($0.sequence) || $0.sequence <= end && isDue($0) && attempted.index($0.sequence) != nil
+        }
+        .sorted { $0.sequence < $1.sequence }
+        // Only the last of a subject is a schedule.
+        for place in adopted.messages.indices {
+            let message = adopted.messages[place]
+            if adopted.last(message.subject) != message.sequence { adopted.messages[place].firesNs = nil }
+        }
+        adopted.lastSequence = end
+        adopted.lastTimeNs = end == log.state.lastSequence ? log.state.lastTimeNs : adopted.messages.last?.timeNs ?? 0
+        model = adopted
+        model.restart(nowNs: nowNs)
+        answers = [:]
+        try adoptConsumers()
+    }
+
+    /// An interest stream keeps what somebody waits for.
+    func sweep() {
+        let consumers = consumers
+        _ = model.removeAll { message in !consumers.values.contains { $0.waits(for: message) } }
+    }
+
+    /// A consumer is never ahead of what it has delivered, and keeps what it had before the last turns.
+    private func adoptConsumers() throws {
+        for name in consumers.keys.sorted() {
+            guard let actual = world.registry[name] else {
+                try forgetIdle(name)
+                continue
+            }
+            consumers[name]?.adopt(actual, nowNs: world.now.monotonicNs)
+        }
+    }
+
+    // MARK: Updates
+
+    func update() throws {
+        var config = model.config
+        Scenario.limits(&config, &random)
+        if random.once(in: 10) { config.allowRollup.toggle() }
+        if random.once(in: 40) { config.sealed = true }
+        if random.once(in: 20) && config.retention != .workqueue {
+            config.retention = config.retention == .limits ? .interest : .limits
+        }
+        do throws(APIError) {
+            config = try config.checkedForUpdate(
+                from: model.config, pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory(), consumers: [])
+        } catch {
+            return note("update refused: \(error)")
+        }
+        note("update \(config)")
+        model.config = config
+        try world.update(config)
+        model.enforceLimits()
+        if config.retention == .interest { sweep() }
+        try pass(1)
+    }
+}

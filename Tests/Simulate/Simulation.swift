@@ -1,0 +1,162 @@
+// One seed: a stream, its consumers and its clients for a day, step by step beside the model.
+
+import Glibc
+import StoreKit
+
+@testable import Broker
+
+/// What went wrong, and where.
+struct Failure: Error, CustomStringConvertible {
+    let seed: UInt64
+    let step: Int
+    let text: String
+    let operations: [String]
+
+    var description: String {
+        "seed \(seed), step \(step): \(text)\n    after:\n" + operations.map { "      \($0)\n" }.joined()
+            + "    again: simulate --seed \(seed) --trace"
+    }
+}
+
+/// Owned by the thread that runs it.
+final class Simulation {
+    static let steps = 2_000
+    static let dayNs: UInt64 = 24 * 3_600_000_000_000
+
+    let seed: UInt64
+    let traces: Bool
+    var random: SeededRandom
+    let world: World
+    var model: StreamModel
+    /// The latest operations, for the report.
+    private var operations: [String] = []
+    private(set) var step = 0
+    /// Answers to publishes, by reply subject.
+    var answers: [String: String] = [:]
+    var lastReply = 0
+    /// Message ids, batch ids: from small sets, so that they meet.
+    var openBatches: [String: Int] = [:]
+
+    // MARK: Consumers
+
+    var consumers: [String: ConsumerModel] = [:]
+    /// Deliveries that clients have and may answer.
+    var held: [Sent] = []
+    /// Statuses that must come, by inbox.
+    var ended: [String: String] = [:]
+    /// Answers to acks that must come.
+    var confirmations: Set<String> = []
+    /// The last message of the step before.
+    var visibleSequence: UInt64 = 0
+    var flowControls: [(consumer: String, reply: String)] = []
+
+    init(seed: UInt64, traces: Bool) throws {
+        self.seed = seed
+        self.traces = traces
+        random = SeededRandom(seed: seed)
+        var config = Scenario.stream(&random)
+        let creation: StreamConfig.Creation
+        do throws(APIError) {
+            creation = try config.checkedForCreate(pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory())
+        } catch { throw Disagreement("the configuration is refused: \(error) \(config)") }
+        guard case .new(let checked) = creation else { throw Disagreement("a new stream is not new") }
+        config = checked
+        world = try World(config: config, settings: StreamSettings(), options: Scenario.log(&random), seed: random.next())
+        model = StreamModel(config: config)
+        note("stream \(config)")
+        connect()
+    }
+
+    /// Has the model ask what it has to know.
+    private func connect() {
+        model.isWanted = { [unowned self] subject in consumers.values.contains { $0.wants(subject) } }
+        model.onRemoved = { [unowned self] message in
+            for name in consumers.keys { consumers[name]?.removed(message.sequence) }
+        }
+    }
+
+    // MARK: Running
+
+    func run() throws(Failure) {
+        do {
+            try compare(isWhole: true)
+            for step in 1...Simulation.steps {
+                self.step = step
+                try operate()
+                try follow()
+                try compare(isWhole: step % 16 == 0)
+            }
+            try compare(isWhole: true)
+        } catch {
+            throw Failure(seed: seed, step: step, text: "\(error)", operations: operations)
+        }
+    }
+
+    func note(_ text: String) {
+        let line = "\(step) \(Double(world.now.monotonicNs - 1_000_000_000_000) / 1e9) s: \(text)"
+        operations.append(line)
+        if operations.count > 12 { operations.removeFirst() }
+        if traces { print(line) }
+    }
+
+    /// Lets the model hear of what has happened since.
+    func follow() throws {
+        let taken = world.taken()
+        for sent in taken where sent.to.hasPrefix("pub.") { try hear(sent) }
+        try model.passTime(world)
+        for sent in taken where !sent.to.hasPrefix("pub.") { try hear(sent) }
+        try followConsumers()
+        visibleSequence = model.lastSequence
+        if let missing = confirmations.first { throw Disagreement("no answer to an ack: \(missing)") }
+        if let missing = ended.first { throw Disagreement("no status: \(missing)") }
+        if !model.republished.isEmpty { throw Disagreement("not republished: \(model.republished[0])") }
+    }
+
+    /// Compares what publishers were told.
+    func check(_ expected: [(String, Answer)]) throws {
+        try world.quiesce()
+        let taken = world.taken()
+        for sent in taken where sent.to.hasPrefix("pub.") { try hear(sent) }
+        for (reply, answer) in expected { try check(reply, answer) }
+        for sent in taken where !sent.to.hasPrefix("pub.") { try hear(sent) }
+    }
+
+    func hear(_ sent: Sent) throws {
+        if traces { print("      \(sent)") }
+        if sent.to.hasPrefix("again.") {
+            guard !model.republished.isEmpty else { throw Disagreement("republished: \(sent)") }
+            let expected = model.republished.removeFirst()
+            // Which of several expired messages a marker followed is not told here.
+            let isMarker = sent.headers.contains("Nats-Marker-Reason")
+            func plain(_ headers: String) -> [String] {
+                headers.split(separator: "\r\n").map(String.init).filter {
+                    !$0.hasPrefix("Nats-Time-Stamp: ") && !(isMarker && $0.hasPrefix("Nats-Last-Sequence: "))
+                }
+            }
+            guard expected.subject == sent.to, plain(expected.headers) == plain(sent.headers), expected.body == sent.payload
+            else {
+                throw Disagreement("republished \(sent) instead of \(expected)")
+            }
+        } else if sent.to.hasPrefix("pub.") {
+            guard answers[sent.to] == nil else { throw Disagreement("a second answer: \(sent)") }
+            answers[sent.to] = sent.payload
+        } else if sent.to.hasPrefix("ok.") {
+            if confirmations.remove(sent.to) == nil { throw Disagreement("a second answer: \(sent)") }
+        } else if !sent.reply.isEmpty && sent.reply.hasPrefix("$JS.ACK.") {
+            try hearDelivery(sent)
+        } else if sent.to.hasPrefix("in.") || sent.to.hasPrefix("push.") {
+            try hearStatus(sent)
+        } else {
+            throw Disagreement("sent to nobody: \(sent)")
+        }
+    }
+
+    /// Time passes, moment by moment.
+    func pass(_ ns: UInt64) throws {
+        let end = world.now.monotonicNs + ns
+        while try world.step(upTo: end) {
+            try follow()
+            try compare(isWhole: false)
+        }
+    }
+}

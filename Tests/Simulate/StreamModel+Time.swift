@@ -1,0 +1,191 @@
+// What time does to a stream: messages grow too old, markers take their place, schedules fire. When exactly is up to the
+// broker within a second; the model says what may and what must have happened by now.
+
+import Store
+
+@testable import Broker
+
+extension StreamModel {
+    /// How late the broker may be with anything.
+    static let slackNs: Int64 = 1_300_000_000
+
+    /// When a message is due to go.
+    func dueNs(_ message: ModelMessage) -> Int64? {
+        var due = message.expiresNs
+        if config.maxAgeNs > 0 && !message.neverExpires { due = min(due ?? .max, message.timeNs + config.maxAgeNs) }
+        return due
+    }
+
+    /// Takes over what has happened by itself, if it may have.
+    mutating func passTime(_ world: World) throws {
+        let log = world.stream.log, nowNs = world.now.wallNs
+        var markers: Set<String> = []
+        for message in messages {
+            guard let due = dueNs(message), due <= nowNs else { continue }
+            if log.contains(message.sequence) {
+                guard due + StreamModel.slackNs > nowNs else {
+                    throw Disagreement("message \(message.sequence) should be gone since \((nowNs - due) / 1_000_000) ms")
+                }
+                continue
+            }
+            if config.subjectDeleteMarkerTTLNs > 0 && !message.isMarker && last(message.subject) == message.sequence {
+                markers.insert(message.subject)
+            }
+            remove(message.sequence)
+        }
+        while lastSequence < log.state.lastSequence { try takeOver(lastSequence + 1, &markers, world) }
+        let mayBeMissing = config.maxMessages > 0 || config.maxBytes > 0 || config.retention == .interest
+        if !markers.isEmpty && !mayBeMissing { throw Disagreement("no delete marker for \(markers.sorted())") }
+        for message in messages {
+            guard let fires = message.firesNs, fires + StreamModel.slackNs * 2 <= nowNs else { continue }
+            // What it makes may be refused.
+            if config.sealed || config.maxMessageBytes >= 0 { continue }
+            throw Disagreement("schedule \(message.sequence) should have fired \((nowNs - fires) / 1_000_000) ms ago")
+        }
+    }
+
+    /// A message that no client has sent.
+    private mutating func takeOver(_ sequence: UInt64, _ markers: inout Set<String>, _ world: World) throws {
+        guard case .message(let stored) = try world.load(sequence) else {
+            // A schedule whose target nobody wants uses up a sequence, as any other publish.
+            guard try unstoredFiring(world) else { throw Disagreement("sequence \(sequence) was used up for nothing") }
+            return
+        }
+        let message = ModelMessage(
+            sequence: sequence, timeNs: stored.timeNs, subject: stored.subject.string,
+            headers: StreamModel.headers(stored.headers.string), body: stored.payload.string)
+        guard stored.timeNs > lastTimeNs, stored.timeNs <= world.now.wallNs + 1_000_000 else {
+            throw Disagreement("message \(sequence) has the time \(stored.timeNs) behind \(lastTimeNs)")
+        }
+        var checked = Checked(message: message)
+        if message.isMarker {
+            guard markers.remove(message.subject) != nil else { throw Disagreement("a marker for \(message.subject)") }
+            let ttl = config.subjectDeleteMarkerTTLNs / 1_000_000_000
+            let expected = [("Nats-Marker-Reason", "MaxAge"), ("Nats-TTL", "\(ttl)s"), ("Nats-Rollup", "sub")]
+            guard message.headers.elementsEqual(expected, by: { $0 == $1 }), message.body.isEmpty else {
+                throw Disagreement("the marker \(message)")
+            }
+            checked.ttlNs = config.subjectDeleteMarkerTTLNs
+            checked.rollup = "sub"
+        } else {
+            try checkFiring(message, &checked, world)
+        }
+        lastTimeNs = stored.timeNs - 1
+        _ = store(checked, nowNs: stored.timeNs)
+    }
+
+    static func headers(_ block: String) -> [(name: String, value: String)] {
+        block.split(separator: "\r\n").dropFirst().map { line in
+            let colon = line.firstIndex(of: ":") ?? line.endIndex
+            return (String(line.prefix(upTo: colon)), String(line.suffix(from: colon).dropFirst(2)))
+        }
+    }
+
+    // MARK: Schedules
+
+    func checkSchedule(_ attempt: Attempt, _ checked: inout Checked, nowNs: Int64) throws(Refusal) {
+        let scheduler = attempt.header("Nats-Scheduler"), next = attempt.header("Nats-Schedule-Next")
+        if scheduler != nil || next != nil {
+            if next != "purge" || scheduler == nil || scheduler == attempt.subject { throw Refusal(10212) }
+            if !config.allowMessageSchedules { throw Refusal(10188) }
+        }
+        guard let pattern = attempt.header("Nats-Schedule") else { return }
+        if !config.allowMessageSchedules { throw Refusal(10188) }
+        guard let fires = firing(pattern, after: nowNs) else { throw Refusal(10189) }
+        checked.message.firesNs = fires
+        if let ttl = attempt.header("Nats-Schedule-TTL") {
+            if ttlSeconds(ttl) == nil { throw Refusal(10191) }
+            if !config.allowMessageTTL { throw Refusal(10166) }
+        }
+        if let rollup = attempt.header("Nats-Schedule-Rollup"), rollup != "sub" { throw Refusal(10192) }
+        let target = attempt.header("Nats-Schedule-Target") ?? ""
+        if target.isEmpty || target == attempt.subject || !config.subjects.contains(where: { matches($0, target) }) {
+            throw Refusal(10190)
+        }
+        if let rollup = attempt.header("Nats-Rollup") {
+            if rollup.lowercased() != "sub" { throw Refusal(10192) }
+        } else {
+            checked.message.headers.append(("Nats-Rollup", "sub"))
+            checked.rollup = "sub"
+        }
+    }
+
+    /// The forms that the simulation uses: `@at` and `@every` with seconds. At the earliest: fractions of a second are rounded.
+    func firing(_ pattern: String, after nowNs: Int64) -> Int64? {
+        if pattern.hasPrefix("@at ") { return try? Timestamp.parse(String(pattern.dropFirst(4))) }
+        guard pattern.hasPrefix("@every "), pattern.hasSuffix("s"), let seconds = Int64(pattern.dropFirst(7).dropLast()) else {
+            return nil
+        }
+        return seconds < 1 ? nil : nowNs + seconds * 1_000_000_000 - 500_000_000
+    }
+
+    /// A message that a schedule has made, or that ends one, is stored.
+    mutating func endSchedule(_ message: ModelMessage) {
+        guard message.header("Nats-Schedule-Next") == "purge", let scheduler = message.header("Nats-Scheduler") else { return }
+        if let place = index(last(scheduler)), case let schedule = messages[place], schedule.firesNs != nil {
+            remove(schedule.sequence)
+        }
+    }
+
+    private mutating func checkFiring(_ message: ModelMessage, _ checked: inout Checked, _ world: World) throws {
+        guard let subject = message.header("Nats-Scheduler"), let place = index(last(subject)),
+            let fires = messages[place].firesNs, fires <= world.now.wallNs
+        else { throw Disagreement("a message that nobody has sent: \(message)") }
+        let schedule = messages[place]
+        var headers = schedule.headers.filter {
+            !$0.name.hasPrefix("Nats-Schedule") && !["Nats-Rollup", "Nats-TTL", "Nats-Msg-Id"].contains($0.name)
+                && !$0.name.hasPrefix("Nats-Expected-")
+        }
+        headers.append(("Nats-Scheduler", subject))
+        let pattern = schedule.header("Nats-Schedule") ?? ""
+        if pattern.hasPrefix("@at") {
+            headers.append(("Nats-Schedule-Next", "purge"))
+        } else {
+            guard let next = message.header("Nats-Schedule-Next"), let nextNs = try? Timestamp.parse(next),
+                let earliest = firing(pattern, after: fires), nextNs >= earliest - 1_000_000_000
+            else { throw Disagreement("the next firing of \(message)") }
+            headers.append(("Nats-Schedule-Next", next))
+            messages[place].firesNs = nextNs
+        }
+        if let ttl = schedule.header("Nats-Schedule-TTL") {
+            headers.append(("Nats-TTL", ttl))
+            checked.ttlNs = (ttlSeconds(ttl) ?? 0) * 1_000_000_000
+        }
+        if let rollup = schedule.header("Nats-Schedule-Rollup") {
+            headers.append(("Nats-Rollup", rollup))
+            checked.rollup = rollup
+        }
+        if checked.ttlNs > 0 && checked.ttlNs < config.subjectDeleteMarkerTTLNs && config.maxMessagesPerSubject != 1 {
+            checked.ttlNs = config.subjectDeleteMarkerTTLNs
+            for place in headers.indices where headers[place].name == "Nats-TTL" {
+                headers[place].value = String(checked.ttlNs / 1_000_000_000)
+            }
+        }
+        guard message.subject == schedule.header("Nats-Schedule-Target"), message.body == schedule.body,
+            message.headers.elementsEqual(headers, by: { $0 == $1 })
+        else { throw Disagreement("schedule \(schedule) made \(message)") }
+    }
+
+    private mutating func unstoredFiring(_ world: World) throws -> Bool {
+        guard config.retention == .interest,
+            let place = messages.firstIndex(where: {
+                ($0.firesNs ?? .max) <= world.now.wallNs && !isWanted($0.header("Nats-Schedule-Target") ?? "")
+            })
+        else { return false }
+        lastSequence += 1
+        lastMessageID = ""
+        if messages[place].header("Nats-Schedule")?.hasPrefix("@at") == true { return true }
+        messages[place].firesNs = firing(messages[place].header("Nats-Schedule") ?? "", after: world.now.wallNs)
+        return true
+    }
+}
+
+extension World {
+    /// A message of the log, though it may have to be read first.
+    func load(_ sequence: UInt64) throws -> LoadOutcome {
+        for _ in 0..<10 {
+            if case .reading = stream.log.load(sequence) { try quiesce() } else { break }
+        }
+        return stream.log.load(sequence)
+    }
+}
