@@ -11,8 +11,8 @@ MONITOR_PORT ?= 8222
 PYTHON := .venv/bin/python
 SWIFT_BUILD := swift build -c release --static-swift-stdlib
 
-.PHONY: help build run test unit interop protocol jetstream-api conformance crash simulate fuzz sanitize tsan asan soak onewrite \
-	bench lint format packages test-packages
+.PHONY: help build run test unit interop protocol jetstream-api conformance crash simulate keyed-simulation fuzz sanitize tsan asan \
+	soak onewrite bench lint format packages test-packages
 
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
@@ -59,6 +59,10 @@ conformance: test-packages build
 crash: test-packages build
 	@scripts/crash.sh $(or $(POINTS),100000); power=$$?; \
 	$(PYTHON) Tests/Crash/crash.py $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED)) && exit $$power
+
+# Keyed consumers with clients and brokers that crash, simulated; DELIVERIES=100000000 is the full length.
+keyed-simulation: packages
+	@scripts/keyed_simulation.sh --deliveries $(if $(DELIVERIES),$(DELIVERIES),1000000)
 
 # Streams and consumers for a simulated day a seed, beside a model: SEEDS=1..10000, or one with SEED=. It goes on where it
 # stopped; another range, or `rm .build/simulate/progress`, begins anew.

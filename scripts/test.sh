@@ -52,6 +52,7 @@ part protocol python Tests/Interop/protocol.py
 part conformance python Tests/Conformance/conformance.py
 part power-failures scripts/crash.sh 5000
 part crash python Tests/Crash/crash.py --cycles 25
+part keyed-simulation scripts/keyed_simulation.sh --deliveries 1000000
 part onewrite Tests/Soak/onewrite.sh 100000
 part simulate scripts/simulate.sh --seeds 1..14
 part fuzz scripts/fuzz.sh

@@ -21,6 +21,8 @@ struct KeyModel {
         /// Of the last time that it was given out.
         var delivery: UInt64 = 0
         var wasGiven = false
+        /// A crash may have swallowed its last lease: then the one before is the last that the broker knows of.
+        var isUncertain = false
     }
 
     private(set) var messages: [UInt64: Message] = [:]
@@ -29,18 +31,24 @@ struct KeyModel {
     private var firstOpen: [Int]
     /// When the key's lease ends; nil: none is live, or nobody can know.
     private var liveUntil: [UInt64?]
+    private var liveSequence: [UInt64]
     private var used = Set<UInt64>()
     /// Dead letters that were announced, and that nobody has ended since.
     private(set) var parked = Set<UInt64>()
     private(set) var deliveries = 0
+    /// Removed since the last crash.
+    private var removals = Set<UInt64>()
 
     init(keys: Int) {
         byKey = Array(repeating: [], count: keys)
         firstOpen = Array(repeating: 0, count: keys)
         liveUntil = Array(repeating: nil, count: keys)
+        liveSequence = Array(repeating: 0, count: keys)
     }
 
     func state(_ sequence: UInt64) -> State { messages[sequence]?.state ?? .done }
+    func key(_ sequence: UInt64) -> Int { messages[sequence]?.key ?? -1 }
+    func isUncertain(_ sequence: UInt64) -> Bool { messages[sequence]?.isUncertain ?? true }
     func delivery(_ sequence: UInt64) -> UInt64 { messages[sequence]?.delivery ?? 0 }
 
     mutating func stored(_ sequence: UInt64, key: Int) {
@@ -76,19 +84,23 @@ struct KeyModel {
         message.state = .given
         message.delivery = lease.delivery
         message.wasGiven = true
+        message.isUncertain = false
         messages[lease.sequence] = message
         liveUntil[key] = endsNs
+        liveSequence[key] = lease.sequence
         close(key)
     }
 
     /// A client has ended its lease, or prolonged it.
     mutating func leaseEnds(_ sequence: UInt64, _ endsNs: UInt64?) {
-        guard let key = messages[sequence]?.key else { return }
+        guard let key = messages[sequence]?.key, liveSequence[key] == sequence else { return }
         liveUntil[key] = endsNs
     }
 
     func isLive(_ lease: Lease, nowNs: UInt64) -> Bool {
-        guard let message = messages[lease.sequence], message.delivery == lease.delivery else { return false }
+        guard let message = messages[lease.sequence], message.delivery == lease.delivery,
+            liveSequence[message.key] == lease.sequence
+        else { return false }
         return liveUntil[message.key].map { $0 > nowNs } ?? false
     }
 
@@ -123,10 +135,29 @@ struct KeyModel {
     /// Leases may have been forgotten, and publishes that were not acknowledged.
     mutating func crashed(lastSequence: UInt64) {
         for key in liveUntil.indices { liveUntil[key] = nil }
+        for (key, places) in byKey.enumerated() {
+            for sequence in places[firstOpen[key]...] { messages[sequence]?.isUncertain = true }
+        }
         for sequence in messages.keys where sequence > lastSequence {
             guard let message = messages.removeValue(forKey: sequence) else { continue }
             byKey[message.key].removeAll { $0 == sequence }
         }
+    }
+
+    /// A message has left the stream.
+    mutating func removed(_ sequence: UInt64) {
+        removals.insert(sequence)
+        done(sequence)
+    }
+
+    /// What has come back with a crash, because its removal was not durable, may be given again or not.
+    mutating func returned(_ isThere: (UInt64) -> Bool) {
+        for sequence in removals where isThere(sequence) {
+            guard let message = messages[sequence] else { continue }
+            messages[sequence]?.state = .maybeDone
+            firstOpen[message.key] = min(firstOpen[message.key], message.place)
+        }
+        removals = []
     }
 
     private mutating func close(_ key: Int) {

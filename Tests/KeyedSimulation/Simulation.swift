@@ -187,6 +187,7 @@ struct Simulation {
         let state = world.stream.log.state
         lastStored = min(lastStored, state.lastSequence)
         model.crashed(lastSequence: state.lastSequence)
+        model.returned { world.stream.log.contains($0) }
         // What was announced as parked before is parked now.
         for sequence in model.parked where !isParked(sequence) {
             throw Violation("the park of \(sequence) was forgotten in a crash")
@@ -223,7 +224,9 @@ struct Simulation {
                 if model.state(sequence) != .done { model.announced(sequence) }
             case .answered(let number, let isStale): try answered(number, isStale)
             case .given(let lease, let nowNs):
-                trace("give \(lease.sequence) d\(lease.delivery) to \(lease.client)")
+                trace(
+                    "give \(lease.sequence) d\(lease.delivery) to \(lease.client), key \(model.key(lease.sequence)), at \(nowNs / 1_000_000)"
+                )
                 try model.given(lease, endsNs: nowNs + ackWaitNs, nowNs: nowNs) { world.stream.log.contains($0) }
                 held.append(lease)
             }
@@ -243,7 +246,7 @@ struct Simulation {
         if isStale {
             // Only the last lease's ack counts; the model has not believed any other.
             if isLast { model.refused(lease.sequence) }
-        } else if isLast {
+        } else if isLast || model.isUncertain(lease.sequence) {
             model.done(lease.sequence)
         } else if model.state(lease.sequence) == .given {
             throw Violation("an ack of an earlier lease of \(lease.sequence) was accepted")
@@ -271,7 +274,9 @@ struct Simulation {
         // Parked ones keep the first sequence down: now and then, all are looked at.
         removedBelow += 1
         guard removedBelow % 16 == 0 || first > removedBelow else { return }
-        for sequence in model.open where !world.stream.log.contains(sequence) && sequence <= lastStored { model.done(sequence) }
+        for sequence in model.open where !world.stream.log.contains(sequence) && sequence <= lastStored {
+            model.removed(sequence)
+        }
     }
 
     /// The consumer's own figures.

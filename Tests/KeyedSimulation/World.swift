@@ -242,6 +242,7 @@ final class World: StreamHost, CommitRunner {
         return true
     }
 
+    func isCongested(_ target: DeliveryTarget) -> Bool { false }
     func hasInterest(_ target: DeliveryTarget) -> Bool { true }
     func hasInterest(_ subject: ByteView) -> Bool { subject.hasPrefix("$BELLHOP.DLQ.") }
     func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}

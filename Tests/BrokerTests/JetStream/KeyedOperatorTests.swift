@@ -227,6 +227,27 @@ import Wire
         #expect(KeyToken.text(Array(repeating: 0x61, count: 257)).hasPrefix("sha256-"))
     }
 
+    @Test func aKeyTakesLittleMemory() throws {
+        let world = try world()
+        let count = 25_000, filler = String(repeating: "k", count: 57)
+        for key in 0..<count { try world.append("s.\(filler)\(1_000_000 + key)") }
+        world.commitLog()
+        let consumer = try world.createKeyed("c", ["bellhop.max_parked_keys": "1000000"]) { $0.maxAckPending = 2 * count }
+        let keyed = try #require(consumer.keyed)
+        for _ in 0..<100 where keyed.table.count < count {
+            for (place, delivery) in world.lease(consumer, 4_096).enumerated() {
+                world.ack(consumer, delivery, place % 2 == 0 ? "-NAK 1h" : "+TERM", ends: false)
+            }
+            world.endTurn()
+        }
+        #expect(keyed.table.count(.parked) > count / 3 && keyed.table.count(.backoff) > count / 3)
+        // Of TERM without a reason nothing is kept.
+        #expect(keyed.errors.isEmpty)
+        let bytes = keyed.table.memory + keyed.index.memory
+        #expect(bytes <= 256 * count, "\(bytes / count) bytes a key")
+        print("keyed: \(bytes / count) bytes for a key of 64 bytes")
+    }
+
     @Test func parkedKeysCostNoVisits() throws {
         let world = try world()
         for key in 0..<2_000 { try world.append("s.k\(key)") }
