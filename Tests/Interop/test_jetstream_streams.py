@@ -307,3 +307,29 @@ async def test_snapshot_and_restore(t):
     assert b"stream_create_response" in last.data and b'"error"' not in last.data, last.data
     assert (await js.stream_info("SNAP")).state.messages == 200
     assert (await js.get_last_msg("SNAP", "snap.199")).data == contents[199]
+
+
+async def test_streams_are_created_side_by_side(t):
+    """Of requests that come at once, those that contradict each other are checked against each other."""
+    server = await start(t)
+    client = await t.connect(server)
+
+    async def create(name, subject, **more):
+        try:
+            return await api(t, client, f"STREAM.CREATE.{name}", {"name": name, "subjects": [subject], **more})
+        except ApiError as error:
+            return error.code
+
+    answers = await asyncio.gather(
+        *[create(f"S{n}", f"s.{n}") for n in range(40)],
+        *[create("SAME", "same") for _ in range(5)],
+        *[create("OTHER", "other", max_msgs=n + 1) for n in range(5)],
+        *[create(f"OVER{n}", "over.>") for n in range(5)])
+    assert all(isinstance(answer, dict) for answer in answers[:45]), answers
+    assert sorted(str(answer) for answer in answers[45:50] if isinstance(answer, int)) == ["10058"] * 4, answers[45:50]
+    assert [answer for answer in answers[50:] if isinstance(answer, int)] == [10065] * 4, answers[50:]
+    names = (await api(t, client, "STREAM.NAMES"))["streams"]
+    assert len(names) == 43 and {"SAME", "OTHER"} <= set(names), names
+    await asyncio.to_thread(server.kill)
+    client = await t.connect(await start(t))
+    assert (await api(t, client, "STREAM.NAMES"))["streams"] == names
