@@ -49,6 +49,7 @@ part lint lint
 part unit unit
 part interop python Tests/Interop/run.py
 part protocol python Tests/Interop/protocol.py
+part jetstream-api python Tests/Interop/jetstream_api.py
 part conformance python Tests/Conformance/conformance.py
 part power-failures scripts/crash.sh 5000
 part crash python Tests/Crash/crash.py --cycles 25
