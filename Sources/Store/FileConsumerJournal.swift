@@ -341,9 +341,13 @@ extension FileConsumerJournal {
         let temporary = paths[0] + AtomicFile.temporarySuffix
         let unnamed = try disk.open(temporary, create: true)
         try unnamed.truncate(0)
+        // Its length need not be durable before its first block: it has no name yet.
+        try unnamed.allocate(JournalWriter.sizeAtLeast)
+        var first = JournalFile(unnamed, fileID: 0, generation: 0, size: JournalWriter.sizeAtLeast)
+        first.syncedSize = first.size
         var writer = JournalWriter(
             active: JournalFile(spare, fileID: 0, generation: 0, size: JournalWriter.sizeAtLeast),
-            spare: JournalFile(unnamed, fileID: 0, generation: 0, size: 0), nonce: .random(in: .min ... .max))
+            spare: first, nonce: .random(in: .min ... .max))
         try writer.rewrite(JournalBuffer(), fileID: .random(in: .min ... .max), nextID: 1)
         try disk.rename(temporary, to: paths[0])
         try disk.syncDirectory(directory)

@@ -130,7 +130,8 @@ extension FileLog {
                 try disk.rename(segment.path, to: segment.durablePath)
                 segment.settle()
             }
-            if syncs { try disk.syncDirectory(directory) }
+            // In a new log there is nothing yet that could be lost.
+            if syncs && !(segments.isEmpty && recovery.empty.isEmpty) { try disk.syncDirectory(directory) }
         }
         // Of what is empty one behind the last is the next one; the others are of no use.
         let last = segments.last?.ordinal ?? 0

@@ -87,8 +87,8 @@ enum StreamFiles {
         } catch {
             throw .disk(error)
         }
-        let opened = try openFiles(definition, directory, disk)
-        // Last: without a definition there is no stream.
+        let opened = try openFiles(definition, directory, disk, isNew: true)
+        // Last: without a definition there is no stream. Syncs the directory, too.
         try definitionFile(directory, disk).write(definition.encoded())
         return opened
     }
@@ -109,11 +109,11 @@ enum StreamFiles {
     }
 
     private static func openFiles(
-        _ definition: StreamDefinition, _ directory: String, _ disk: any Disk
+        _ definition: StreamDefinition, _ directory: String, _ disk: any Disk, isNew: Bool = false
     ) throws(StoreError) -> OpenedStream {
         do throws(DiskError) {
             try disk.makeDirectory(directory + "/" + consumersName)
-            try disk.syncDirectory(directory)
+            if !isNew { try disk.syncDirectory(directory) }
         } catch {
             throw .disk(error)
         }
