@@ -77,7 +77,7 @@ import Wire
 }
 
 /// A disk whose cache never has anything: every read is one that waits.
-private struct ColdDisk: Disk {
+struct ColdDisk: Disk {
     private let disk = SystemDisk()
 
     func makeDirectory(_ path: String) throws(DiskError) { try disk.makeDirectory(path) }
