@@ -74,6 +74,21 @@ import Wire
         kit.pass(0.2)
         #expect(kit.hasSynced && kit.stream.nextDeadlineNs == nil)
     }
+
+    /// What an update of the stream makes too old is not delivered any more.
+    @Test func anUpdateTakesOutBeforeConsumersDeliver() throws {
+        let kit = try StreamKit(keepsConsumers: true)
+        kit.publish("s.old")
+        kit.pass(60)
+        kit.publish("s.new")
+        let consumer = Self.consumer(kit)
+        var config = kit.stream.config
+        config.maxAgeNs = 30_000_000_000
+        Self.pull(consumer, 10, kit)
+        kit.stream.update(config)
+        kit.turn()
+        #expect(kit.output.count { $0.subject == "inbox" } == 1 && kit.log.state.firstSequence == 2)
+    }
 }
 
 /// A disk whose cache never has anything: every read is one that waits.
