@@ -98,6 +98,8 @@ extension Simulation {
         for message in before.messages + burst.created { known[message.sequence] = message }
         var end = log.state.lastSequence
         var present: [ModelMessage] = []
+        /// Schedules that have fired since the broker came back.
+        var fired: Set<String> = []
         var sequence = log.state.firstSequence
         while sequence > 0 && sequence <= log.state.lastSequence {
             if case .message(let stored) = try world.load(sequence) {
@@ -106,6 +108,8 @@ extension Simulation {
                 } else {
                     // The broker's own, since it came back: looked at later, with what it has put aside.
                     end = min(end, sequence - 1)
+                    let headers = StreamModel.headers(stored.headers.string)
+                    for header in headers where header.name == "Nats-Scheduler" { fired.insert(header.value) }
                 }
             }
             sequence += 1
@@ -138,7 +142,9 @@ extension Simulation {
         // Due to go: they may be gone, and are looked at with all others.
         let hasGoneOn = end < log.state.lastSequence
         // Consumers may have been done with anything.
-        if model.config.retention != .limits { model.messages.removeAll { $0.sequence <= end && !there.contains($0.sequence) } }
+        if model.config.retention != .limits {
+            model.messages.removeAll { $0.sequence <= end && !there.contains($0.sequence) && !fired.contains($0.subject) }
+        }
         let isDue: (ModelMessage) -> Bool = { hasGoneOn || (before.dueNs($0) ?? .max) <= nowNs }
         for message in model.messages where message.sequence <= end && !there.contains(message.sequence) && !isDue(message) {
             throw Disagreement("message \(message.sequence) is lost: \(there.sorted()) of \(log.state)")

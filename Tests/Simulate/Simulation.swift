@@ -107,6 +107,7 @@ final class Simulation {
         for sent in taken where !sent.to.hasPrefix("pub.") { try hear(sent) }
         try followConsumers()
         visibleSequence = model.lastSequence
+        model.lostMarkers = 0
         if let missing = confirmations.first { throw Disagreement("no answer to an ack: \(missing)") }
         if let missing = ended.first { throw Disagreement("no status: \(missing)") }
         if !model.republished.isEmpty { throw Disagreement("not republished: \(model.republished[0])") }
@@ -124,6 +125,10 @@ final class Simulation {
     func hear(_ sent: Sent) throws {
         if traces { print("      \(sent)") }
         if sent.to.hasPrefix("again.") {
+            if model.lostMarkers > 0, model.republished.first?.subject != sent.to, sent.headers.contains("Nats-Marker-Reason") {
+                model.lostMarkers -= 1
+                return
+            }
             guard !model.republished.isEmpty else { throw Disagreement("republished: \(sent)") }
             let expected = model.republished.removeFirst()
             // Which of several expired messages a marker followed is not told here.

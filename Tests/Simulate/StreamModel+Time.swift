@@ -33,7 +33,10 @@ extension StreamModel {
             }
             remove(message.sequence)
         }
-        while lastSequence < log.state.lastSequence { try takeOver(lastSequence + 1, &markers, world) }
+        while lastSequence < log.state.lastSequence {
+            try takeOver(lastSequence + 1, &markers, world)
+            lastTimeNs = max(lastTimeNs, lastSequence == log.state.lastSequence ? log.state.lastTimeNs : 0)
+        }
         let mayBeMissing = config.maxMessages > 0 || config.maxBytes > 0 || config.retention == .interest
         if !markers.isEmpty && !mayBeMissing { throw Disagreement("no delete marker for \(markers.sorted())") }
         for message in messages {
@@ -48,7 +51,15 @@ extension StreamModel {
     private mutating func takeOver(_ sequence: UInt64, _ markers: inout Set<String>, _ world: World) throws {
         guard case .message(let stored) = try world.load(sequence) else {
             // A schedule whose target nobody wants uses up a sequence, as any other publish.
-            guard try unstoredFiring(world) else { throw Disagreement("sequence \(sequence) was used up for nothing") }
+            if try unstoredFiring(world) { return }
+            // Markers may leave no room for each other.
+            guard !markers.isEmpty, config.maxMessages > 0 || config.maxBytes > 0 else {
+                throw Disagreement("sequence \(sequence) was used up for nothing")
+            }
+            lastSequence += 1
+            lastMessageID = ""
+            lostMarkers += 1
+            _ = removeAll { !world.stream.log.contains($0.sequence) }
             return
         }
         let message = ModelMessage(
@@ -174,7 +185,10 @@ extension StreamModel {
         else { return false }
         lastSequence += 1
         lastMessageID = ""
-        if messages[place].header("Nats-Schedule")?.hasPrefix("@at") == true { return true }
+        if messages[place].header("Nats-Schedule")?.hasPrefix("@at") == true {
+            remove(messages[place].sequence)
+            return true
+        }
         messages[place].firesNs = firing(messages[place].header("Nats-Schedule") ?? "", after: world.now.wallNs)
         return true
     }

@@ -49,6 +49,9 @@ struct StreamModel {
     /// What is to be published elsewhere, in order.
     var republished: [(subject: String, headers: String, body: String)] = []
 
+    /// Markers that were stored, and have gone before anybody saw them.
+    var lostMarkers = 0
+
     init(config: StreamConfig) {
         self.config = config
         if config.firstSequence > 1 { lastSequence = config.firstSequence - 1 }
@@ -131,8 +134,10 @@ struct StreamModel {
     /// What the broker forgets when it ends: ids of messages that are gone, batches that were under way.
     mutating func restart(nowNs: Int64) {
         batches = [:]
-        for place in messages.indices where messages[place].firesNs != nil {
+        for place in messages.indices {
             let schedule = messages[place]
+            // Where what had ended a schedule has been deleted since, it is one again.
+            guard schedule.header("Nats-Schedule") != nil, last(schedule.subject) == schedule.sequence else { continue }
             // What the latest message that it has made says of the next; without one, it begins anew.
             let latest = messages.last { $0.header("Nats-Scheduler") == schedule.subject && $0.sequence > schedule.sequence }
             let next = latest?.header("Nats-Schedule-Next").flatMap { try? Timestamp.parse($0) }

@@ -8,7 +8,7 @@ import Wire
 
 @Suite struct StreamConsumerTests {
     /// A pull consumer whose messages go to `inbox`.
-    static func consumer(_ kit: StreamKit, _ name: String = "c", filter: String = "") -> Consumer {
+    static func consumer(_ kit: StreamKit, _ name: String = "c", filter: String = "", ackWaitNs: Int64 = 0) -> Consumer {
         var config = ConsumerConfig()
         config.durable = name
         config.name = name
@@ -16,6 +16,7 @@ import Wire
         config.filterSubject = filter
         config.maxAckPending = 1000
         config.maxWaiting = 512
+        if ackWaitNs > 0 { config.ackWaitNs = ackWaitNs }
         return kit.registry.create(config)
     }
 
@@ -74,10 +75,57 @@ import Wire
         kit.pass(0.2)
         #expect(kit.hasSynced && kit.stream.nextDeadlineNs == nil)
     }
+
+    /// A rewrite of the journal syncs what redeliveries wait for, and leaves nothing to sync after it.
+    @Test func redeliversAfterTheJournalIsRewritten() throws {
+        let kit = try StreamKit(keepsConsumers: true)
+        let count = 200
+        for _ in 0..<count { kit.send("s.a") }
+        kit.turn()
+        let consumer = Self.consumer(kit, ackWaitNs: 1_000_000_000)
+        Self.pull(consumer, count, kit)
+        kit.turn()
+        // As many deliveries as make the journal's history worth a rewrite, more than once.
+        for round in 1...200 {
+            // In an order that cannot be written down in few bytes.
+            for place in 0..<count {
+                let sequence = place * 77 % count + 1
+                Array("$JS.ACK.S.c.1.\(sequence).\(sequence).0.0".utf8).withUnsafeBytes { subject in
+                    Array("-NAK".utf8).withUnsafeBytes { body in
+                        consumer.receive(
+                            ack: Message(
+                                subject: ByteView(subject), reply: .empty, headerBytes: -1, payload: ByteView(body),
+                                sizes: .empty))
+                    }
+                }
+            }
+            kit.output = []
+            Self.pull(consumer, count, kit)
+            kit.turn()
+            Self.pull(consumer, count, kit)
+            kit.pass(1.5)
+            try #require(kit.output.count { $0.subject == "inbox" } == 2 * count, "round \(round)")
+        }
+    }
+
+    /// What an update of the stream makes too old is not delivered any more.
+    @Test func anUpdateTakesOutBeforeConsumersDeliver() throws {
+        let kit = try StreamKit(keepsConsumers: true)
+        kit.publish("s.old")
+        kit.pass(60)
+        kit.publish("s.new")
+        let consumer = Self.consumer(kit)
+        var config = kit.stream.config
+        config.maxAgeNs = 30_000_000_000
+        Self.pull(consumer, 10, kit)
+        kit.stream.update(config)
+        kit.turn()
+        #expect(kit.output.count { $0.subject == "inbox" } == 1 && kit.log.state.firstSequence == 2)
+    }
 }
 
 /// A disk whose cache never has anything: every read is one that waits.
-private struct ColdDisk: Disk {
+struct ColdDisk: Disk {
     private let disk = SystemDisk()
 
     func makeDirectory(_ path: String) throws(DiskError) { try disk.makeDirectory(path) }

@@ -219,4 +219,35 @@ import Testing
         kit.pass(5)
         #expect(kit.log.state.messages == count)
     }
+
+    /// The schedule has fired even if nobody is interested in what it makes.
+    @Test func aFiringThatNobodyWantsEndsTheSchedule() throws {
+        let kit = try StreamKit(keepsConsumers: true) {
+            $0.retention = .interest
+            $0.allowMessageSchedules = true
+            $0.allowRollup = true
+        }
+        _ = StreamConsumerTests.consumer(kit, filter: "s.a")
+        kit.publish("s.a", "", ["Nats-Schedule": "@at 2020-01-01T00:00:00Z", "Nats-Schedule-Target": "s.t"])
+        #expect(kit.log.state.messages == 1)
+        kit.pass(1)
+        #expect(kit.log.state.messages == 0 && kit.log.state.lastSequence == 2)
+        kit.pass(10)
+        #expect(kit.log.state.lastSequence == 2)
+    }
+
+    // MARK: Recovery
+
+    /// A timer may run out while the stream still reads which of its messages never expire.
+    @Test func nothingExpiresBeforeItsTimeIsKnown() throws {
+        let kit = try StreamKit(disk: ColdDisk()) {
+            $0.allowMessageTTL = true
+            $0.maxAgeNs = 10_000_000_000
+        }
+        kit.publish("s.a", "", ["Nats-TTL": "never"])
+        kit.publish("s.b")
+        try kit.restart(after: 30, advancesFirst: true)
+        kit.pass(1)
+        #expect(kit.stored == ["1 s.a Nats-TTL: never| "])
+    }
 }

@@ -75,7 +75,8 @@ final class StreamKit: StreamHost, CommitRunner {
     }
 
     /// The broker is killed, and comes back with what the log has on file.
-    func restart(after seconds: Double = 0) throws {
+    /// - Parameter advancesFirst: a timer runs out before anything has been read.
+    func restart(after seconds: Double = 0, advancesFirst: Bool = false) throws {
         let config = stream.config
         jobs = []
         stream = nil
@@ -83,6 +84,7 @@ final class StreamKit: StreamHost, CommitRunner {
         now.wallNs += Int64(seconds * 1e9)
         now.monotonicNs += UInt64(seconds * 1e9)
         start(config)
+        if advancesFirst { stream.advance() }
         turn()
     }
 

@@ -13,6 +13,7 @@ extension Stream {
 
     /// The next moment at which something is due.
     var expiryDeadlineNs: UInt64? {
+        guard !isRecovering else { return nil }
         var dueNs = Int64.max
         if let first = expiries.first { dueNs = first.dueNs }
         if config.maxAgeNs > 0, let firstNs = firstAgingNs { dueNs = min(dueNs, firstNs.addingClamped(config.maxAgeNs)) }
@@ -48,6 +49,8 @@ extension Stream {
     }
 
     func expire() {
+        // Until the messages that have times of their own are known, none of them may go by age.
+        guard !isRecovering else { return }
         forgetOldMessageIDs()
         guard failure == nil, host.now.wallNs >= lastExpiryNs &+ Stream.agingNs else { return }
         let countBefore = log.state.messages

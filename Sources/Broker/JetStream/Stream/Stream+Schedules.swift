@@ -91,14 +91,16 @@ extension Stream {
     }
 
     var scheduleDeadlineNs: UInt64? {
-        scheduleQueue.first.map { monotonicNs(atWallNs: max($0.dueNs, lastFiringNs &+ Stream.delayLeastNs)) }
+        isRecovering
+            ? nil : scheduleQueue.first.map { monotonicNs(atWallNs: max($0.dueNs, lastFiringNs &+ Stream.delayLeastNs)) }
     }
 
     // MARK: Firing
 
     func fireSchedules() {
         let nowNs = host.now.wallNs
-        guard failure == nil, let first = scheduleQueue.first, first.dueNs <= nowNs,
+        // Whether a schedule has fired before is known once what it has made has been read.
+        guard !isRecovering, failure == nil, let first = scheduleQueue.first, first.dueNs <= nowNs,
             nowNs >= lastFiringNs &+ Stream.delayLeastNs
         else { return }
         lastFiringNs = nowNs

@@ -45,10 +45,11 @@ extension Stream {
         if !known.messageID.isEmpty && config.duplicateWindowNs > 0 && duplicates.sequence(of: known.messageID) == nil {
             duplicates.insert(known.messageID, sequence: publish.storedSequence, timeNs: timeNs)
         }
+        // A schedule has fired even if nobody is interested in what it has made.
+        if !known.scheduler.isEmpty { scheduleHasFired(known) }
         guard publish.isStored else { return }
         if publish.ttlNs != 0 { expires(publish.storedSequence, timeNs, publish.ttlNs, isMarker: !known.markerReason.isEmpty) }
         if let dueNs = publish.scheduleDueNs { schedule(publish.storedSequence, dueNs: dueNs) }
-        if !known.scheduler.isEmpty { scheduleHasFired(known) }
         if rules.contains(.republish) { republish(publish, timeNs: timeNs, previous: previous) }
     }
 

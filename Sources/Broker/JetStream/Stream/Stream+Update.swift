@@ -14,8 +14,9 @@ extension Stream {
         setTransforms()
         if new.retention == .interest && old.retention == .limits { isSweepDue = true }
         enforceLimits()
-        // What max_age is now too old for goes when `advance` is called, which is at once.
+        // What is now too old goes before a consumer can deliver it.
         lastExpiryNs = 0
+        expire()
         if !new.allowAtomicPublish { atomicBatches = AtomicBatches() }
         if !new.allowBatchPublish { fastBatches = [:] }
     }

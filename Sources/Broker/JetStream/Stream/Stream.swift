@@ -183,10 +183,13 @@ final class Stream: ConsumerStream {
         settle()
         if areLimitsDue {
             areLimitsDue = false
+            // What grew too old while the broker was away goes before a client can get it.
+            expire()
             enforceLimits()
         }
         if isSweepDue { sweep() }
-        if !touchedConsumers.isEmpty { endTouchedTurns() }
+        // Before the stream has read which of its messages have times of their own, nobody gets any.
+        if !touchedConsumers.isEmpty && !isRecovering { endTouchedTurns() }
         commit()
         settle()
     }
