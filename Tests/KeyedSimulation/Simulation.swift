@@ -105,7 +105,8 @@ struct Simulation {
         asked[lastAsked] = (lease, body)
         let isLive = model.isLive(lease, nowNs: world.now.monotonicNs)
         if body.isEmpty || body == "+ACK" {
-            if model.delivery(lease.sequence) == lease.delivery {
+            // A crash may have swallowed the last lease: then the one before still counts.
+            if model.delivery(lease.sequence) == lease.delivery || model.isUncertain(lease.sequence) {
                 model.mayBeDone(lease.sequence)
                 model.mayBeRetried(lease.sequence)
                 if isLive { model.leaseEnds(lease.sequence, nil) }
