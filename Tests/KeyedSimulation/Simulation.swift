@@ -245,8 +245,8 @@ struct Simulation {
         guard let (lease, body) = asked.removeValue(forKey: number), body.isEmpty || body == "+ACK" else { return }
         let isLast = model.delivery(lease.sequence) == lease.delivery
         if isStale {
-            // Only the last lease's ack counts; the model has not believed any other.
-            if isLast { model.refused(lease.sequence) }
+            // Only the last lease's ack counts; the model has not believed any other, but while nobody can know which that is.
+            if isLast && !model.isUncertain(lease.sequence) { model.refused(lease.sequence) }
         } else if isLast || model.isUncertain(lease.sequence) {
             model.done(lease.sequence)
         } else if model.state(lease.sequence) == .given {
