@@ -179,7 +179,8 @@ struct Simulation {
     private mutating func crash() throws {
         try look()
         trace("crash")
-        try world.crash(afterChanges: 1 + random.below(6), afterNs: UInt64(random.below(3_000)) * 1_000_000)
+        let changes = 1 + random.below(6), afterNs = UInt64(random.below(3_000)) * 1_000_000
+        try world.crash(afterChanges: changes, afterNs: afterNs) { if limitsMessages { noteRemoved() } }
         trace("after the crash: \(entries)")
         for sequence in model.parked {
             trace("parked \(sequence): \(world.stream.log.contains(sequence)) \(world.config.retention)")
@@ -275,7 +276,12 @@ struct Simulation {
         // Parked ones keep the first sequence down: now and then, all are looked at.
         removedBelow += 1
         guard removedBelow % 16 == 0 || first > removedBelow else { return }
+        noteRemoved()
+    }
+
+    private mutating func noteRemoved() {
         for sequence in model.open where !world.stream.log.contains(sequence) && sequence <= lastStored {
+            trace("removed \(sequence)")
             model.removed(sequence)
         }
     }
