@@ -36,8 +36,8 @@ struct KeyModel {
     /// Dead letters that were announced, and that nobody has ended since.
     private(set) var parked = Set<UInt64>()
     private(set) var deliveries = 0
-    /// Removed since the last crash.
-    private var removals = Set<UInt64>()
+    /// Removed since the last crash, with where each stood.
+    private var removals: [UInt64: State] = [:]
 
     init(keys: Int) {
         byKey = Array(repeating: [], count: keys)
@@ -74,7 +74,8 @@ struct KeyModel {
             guard state(earlier) == .done || state(earlier) == .maybeDone || !isThere(earlier) else {
                 throw Violation("\(lease.sequence) was given before \(earlier) of key \(key), which is \(state(earlier))")
             }
-            // So its ack had arrived.
+            // So its ack had arrived, or it is gone.
+            if !isThere(earlier), state(earlier) != .done { removals[earlier] = state(earlier) }
             messages[earlier]?.state = .done
         }
         for place in (message.place + 1)..<max(message.place + 1, byKey[key].count)
@@ -107,6 +108,7 @@ struct KeyModel {
     /// An ack is on its way.
     mutating func mayBeDone(_ sequence: UInt64) {
         if let state = messages[sequence]?.state, state != .done { messages[sequence]?.state = .maybeDone }
+        if removals[sequence] != nil { removals[sequence] = .maybeDone }
     }
 
     /// The broker has said so.
@@ -146,18 +148,23 @@ struct KeyModel {
 
     /// A message has left the stream.
     mutating func removed(_ sequence: UInt64) {
-        removals.insert(sequence)
+        if state(sequence) != .done { removals[sequence] = state(sequence) }
         done(sequence)
     }
 
-    /// What has come back with a crash, because its removal was not durable, may be given again or not.
+    /// What has come back with a crash, because its removal was not durable, stands where it stood: it is given in its turn, and
+    /// what comes behind it again, if that is not done.
     mutating func returned(_ isThere: (UInt64) -> Bool) {
-        for sequence in removals where isThere(sequence) {
+        for (sequence, state) in removals where isThere(sequence) {
             guard let message = messages[sequence] else { continue }
-            messages[sequence]?.state = .maybeDone
+            messages[sequence]?.state = state
             firstOpen[message.key] = min(firstOpen[message.key], message.place)
+            for place in message.place..<byKey[message.key].count {
+                messages[byKey[message.key][place]]?.wasGiven = false
+                messages[byKey[message.key][place]]?.isUncertain = true
+            }
         }
-        removals = []
+        removals = [:]
     }
 
     private mutating func close(_ key: Int) {

@@ -105,7 +105,8 @@ struct Simulation {
         asked[lastAsked] = (lease, body)
         let isLive = model.isLive(lease, nowNs: world.now.monotonicNs)
         if body.isEmpty || body == "+ACK" {
-            if model.delivery(lease.sequence) == lease.delivery {
+            // A crash may have swallowed the last lease: then the one before still counts.
+            if model.delivery(lease.sequence) == lease.delivery || model.isUncertain(lease.sequence) {
                 model.mayBeDone(lease.sequence)
                 model.mayBeRetried(lease.sequence)
                 if isLive { model.leaseEnds(lease.sequence, nil) }
@@ -178,7 +179,8 @@ struct Simulation {
     private mutating func crash() throws {
         try look()
         trace("crash")
-        try world.crash(afterChanges: 1 + random.below(6), afterNs: UInt64(random.below(3_000)) * 1_000_000)
+        let changes = 1 + random.below(6), afterNs = UInt64(random.below(3_000)) * 1_000_000
+        try world.crash(afterChanges: changes, afterNs: afterNs) { if limitsMessages { noteRemoved() } }
         trace("after the crash: \(entries)")
         for sequence in model.parked {
             trace("parked \(sequence): \(world.stream.log.contains(sequence)) \(world.config.retention)")
@@ -244,8 +246,8 @@ struct Simulation {
         guard let (lease, body) = asked.removeValue(forKey: number), body.isEmpty || body == "+ACK" else { return }
         let isLast = model.delivery(lease.sequence) == lease.delivery
         if isStale {
-            // Only the last lease's ack counts; the model has not believed any other.
-            if isLast { model.refused(lease.sequence) }
+            // Only the last lease's ack counts; the model has not believed any other, but while nobody can know which that is.
+            if isLast && !model.isUncertain(lease.sequence) { model.refused(lease.sequence) }
         } else if isLast || model.isUncertain(lease.sequence) {
             model.done(lease.sequence)
         } else if model.state(lease.sequence) == .given {
@@ -274,7 +276,12 @@ struct Simulation {
         // Parked ones keep the first sequence down: now and then, all are looked at.
         removedBelow += 1
         guard removedBelow % 16 == 0 || first > removedBelow else { return }
+        noteRemoved()
+    }
+
+    private mutating func noteRemoved() {
         for sequence in model.open where !world.stream.log.contains(sequence) && sequence <= lastStored {
+            trace("removed \(sequence)")
             model.removed(sequence)
         }
     }

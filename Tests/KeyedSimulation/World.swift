@@ -98,12 +98,15 @@ final class World: StreamHost, CommitRunner {
     }
 
     /// Cuts the power after some more changes of the disk, and starts again. What has not come out by then never does.
-    func crash(afterChanges changes: Int, afterNs: UInt64) throws {
+    ///
+    /// - Parameter end: called when the broker has done its last, and is not gone yet.
+    func crash(afterChanges changes: Int, afterNs: UInt64, end: () -> Void) throws {
         disk.failPower(atChange: disk.changes + changes)
         for _ in 0..<4 where !disk.isOff {
             stream.turnEnded()
             commit()
         }
+        end()
         let seen = events.filter(\.outlivesCrash)
         registry = nil
         stream = nil

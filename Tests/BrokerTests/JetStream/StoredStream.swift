@@ -108,7 +108,7 @@ final class StoredStream: StreamHost, CommitRunner {
 
     // MARK: Clients
 
-    private func message(_ subject: String, _ body: String, reply: String, _ take: (Message) -> Void) {
+    func message(_ subject: String, _ body: String, reply: String = "", _ take: (Message) -> Void) {
         Array(subject.utf8).withUnsafeBytes { subject in
             Array(reply.utf8).withUnsafeBytes { reply in
                 Array(body.utf8).withUnsafeBytes { body in
@@ -140,13 +140,14 @@ final class StoredStream: StreamHost, CommitRunner {
         return answer
     }
 
-    func create(_ name: String) -> Consumer {
+    func create(_ name: String, _ change: (inout ConsumerConfig) -> Void = { _ in }) -> Consumer {
         var config = ConsumerConfig()
         config.durable = name
         config.name = name
         config.ackPolicy = .explicit
         config.ackWaitNs = 600_000_000_000
         config.maxAckPending = 1_000
+        change(&config)
         let consumer = registry.create(config)
         turn()
         return consumer

@@ -48,6 +48,7 @@ extension Consumer {
             isAhead = true
         }
         if isAhead {
+            if keyed != nil { stream.journalFollowsLog() }
             if sequence <= countedSequence || sequence <= state.lastPerSubject.end, filter.matches(subject), numPending > 0,
                 keyed?.starts(with: sequence) ?? true
             {

@@ -33,8 +33,12 @@ protocol ConsumerStream: AnyObject {
     func consumerRemoved(_ consumer: Consumer)
     /// Messages from a sequence on that the limits had to spare need not be spared any longer.
     func pinsEnded(from sequence: UInt64)
+    /// A message was removed that the consumer is not done with, and now passes over. Its journal must not tell so before the
+    /// removal is durable: with a crash the message would come back, and nobody would be given it.
+    func journalFollowsLog()
 }
 
 extension ConsumerStream {
     func pinsEnded(from sequence: UInt64) {}
+    func journalFollowsLog() {}
 }

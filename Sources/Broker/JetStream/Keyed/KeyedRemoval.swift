@@ -8,10 +8,17 @@ extension KeyedDelivery {
     /// A message that the read position has passed has left the stream, whatever removed it.
     func messageRemoved(_ sequence: UInt64, _ subject: SubjectID, bytes: Int) {
         let slot = table.find(sequence)
-        guard isReady else { return }
-        if slot != OutstandingTable.none { return removed(slot, bytes: bytes) }
+        guard isReady else {
+            consumer.stream.journalFollowsLog()
+            return
+        }
+        if slot != OutstandingTable.none {
+            consumer.stream.journalFollowsLog()
+            return removed(slot, bytes: bytes)
+        }
         let key = index.key(of: sequence)
         guard isWaitingBehind(sequence, key), wasWanted(sequence, subject) else { return }
+        consumer.stream.journalFollowsLog()
         if consumer.numPending > 0 { consumer.numPending -= 1 }
         let first = table.first(of: key)
         if table.isParked(keyAt: first) { countWaiting(sequence, behind: first, leaves: bytes) }

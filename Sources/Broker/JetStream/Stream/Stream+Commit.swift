@@ -13,6 +13,10 @@ extension Stream {
             isLogSyncDue = true
             isJournalSyncDue = true
         }
+        if journalReliesOnLog {
+            journalReliesOnLog = false
+            removalsTicket = log.commitTicket
+        }
         commitLog()
         commitJournal()
     }
@@ -32,6 +36,9 @@ extension Stream {
 
     private func commitJournal() {
         guard !isJournalCommitting, let journal else { return }
+        // The log's next commit may have the removals that the journal relies on.
+        let waits = failure == nil && removalsTicket > log.finishedCommit
+        if waits && !(isLogCommitting && removalsTicket == log.finishedCommit + 1) { return }
         // Most acks are not waited for; those that are sync at once.
         let isAwaited = !journalWaits.isEmpty || !journalAwaiting.isEmpty
         let syncs = isJournalSyncDue || settings.syncPolicy.syncsEveryCommit && isAwaited
@@ -42,6 +49,10 @@ extension Stream {
             return
         }
         isJournalCommitting = true
+        if waits { waitingJournalJob = (job, syncs) } else { run(journalJob: job, syncs: syncs) }
+    }
+
+    private func run(journalJob job: CommitJob, syncs: Bool) {
         commits.run(job) { [self] result in journalCommitFinished(result, syncs: syncs) }
     }
 
@@ -49,6 +60,10 @@ extension Stream {
         isLogCommitting = false
         if !syncs { noteUnsynced() }
         if let error = log.finishCommit(result) { fail(error) }
+        if let waiting = waitingJournalJob {
+            waitingJournalJob = nil
+            run(journalJob: waiting.job, syncs: waiting.syncs)
+        }
         settle()
     }
 
@@ -156,6 +171,8 @@ extension Stream {
         let ticket = log.commitTicket
         if log.finishedCommit >= ticket { action(nil) } else { logWaits.add(ticket, action) }
     }
+
+    func journalFollowsLog() { journalReliesOnLog = true }
 
     func afterJournalCommit(_ action: @escaping () -> Void) {
         guard let journal else { return action() }

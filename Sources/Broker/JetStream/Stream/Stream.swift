@@ -42,6 +42,12 @@ final class Stream: ConsumerStream {
     var isReleasing = false
     var isLogCommitting = false
     var isJournalCommitting = false
+    /// What the journal is told in this turn relies on removals of this turn.
+    var journalReliesOnLog = false
+    /// The log's commit that has the last such removal.
+    var removalsTicket: UInt64 = 0
+    /// The journal's commit, while it waits for that.
+    var waitingJournalJob: (job: CommitJob, syncs: Bool)?
     /// With an interval between syncs: when the next one is due, if something is written and not synced.
     var syncDueNs: UInt64?
     var isLogSyncDue = false
