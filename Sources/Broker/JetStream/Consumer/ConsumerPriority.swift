@@ -75,7 +75,7 @@ extension Consumer {
         pin = PinnedClient(
             id: uniqueID(), group: requests[slot].group, sinceNs: now.wallNs,
             endsNs: saturatingSum(now.monotonicNs, settings.pinNs))
-        requests[slot].pinID = pin.id
+        requests.at(slot).pointee.pinID = pin.id
         advise(.pinned(group: pin.group, id: pin.id))
     }
 

@@ -138,11 +138,11 @@ extension Consumer {
     /// A request has been given a message.
     @inline(__always)
     func serve(_ slot: WaitingRequests.Slot, bytes: Int, _ now: Instant) {
-        requests[slot].batch &-= 1
-        requests[slot].delivered &+= 1
+        requests.at(slot).pointee.batch &-= 1
+        requests.at(slot).pointee.delivered &+= 1
         if requests[slot].bytes > 0 {
-            requests[slot].bytes &-= bytes
-            if requests[slot].bytes == 0 { requests[slot].batch = 0 }
+            requests.at(slot).pointee.bytes &-= bytes
+            if requests[slot].bytes == 0 { requests.at(slot).pointee.batch = 0 }
         }
         lastRequestNs = now.monotonicNs
         if requests[slot].batch <= 0 {
@@ -154,7 +154,7 @@ extension Consumer {
             return
         }
         if requests[slot].heartbeatNs > 0 {
-            requests[slot].heartbeatDueNs = saturatingSum(now.monotonicNs, requests[slot].heartbeatNs)
+            requests.at(slot).pointee.heartbeatDueNs = saturatingSum(now.monotonicNs, requests[slot].heartbeatNs)
         }
         if settings.priority == .prioritized { requests.moveToEndOfPriority(slot) } else { requests.moveToEnd(slot) }
     }
@@ -184,7 +184,7 @@ extension Consumer {
             } else if !stream.host.hasInterest(requests[slot].target) {
                 requests.remove(slot)
             } else if requests[slot].heartbeatDueNs <= now.monotonicNs {
-                requests[slot].heartbeatDueNs = saturatingSum(now.monotonicNs, requests[slot].heartbeatNs)
+                requests.at(slot).pointee.heartbeatDueNs = saturatingSum(now.monotonicNs, requests[slot].heartbeatNs)
                 sendHeartbeat(to: requests[slot].target.subject)
             }
         }

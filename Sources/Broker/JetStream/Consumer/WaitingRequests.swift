@@ -67,8 +67,10 @@ struct WaitingRequests: ~Copyable {
 
     subscript(slot: Slot) -> WaitingRequest {
         @inline(__always) _read { yield slots[Int(slot)] }
-        @inline(__always) nonmutating _modify { yield &slots[Int(slot)] }
     }
+
+    /// To change it. (A `_modify` here is what the compiler cannot build for the thread sanitizer.)
+    @inline(__always) func at(_ slot: Slot) -> UnsafeMutablePointer<WaitingRequest> { slots + Int(slot) }
 
     func next(_ slot: Slot) -> Slot { slots[Int(slot)].after }
 
