@@ -69,7 +69,7 @@ import Wire
         let consumer = parked(kit)
         for _ in 0..<20 { kit.publish("s.b", "y") }
         #expect(sequences(kit) == [1, 2, 20, 21, 22, 23])
-        #expect(consumer.keyed?.pinnedMessages == 2)
+        #expect(consumer.keyed?.pinned.messages == 2)
         // Retried and done with, they go as all others.
         retryFirst(consumer)
         kit.publish("s.b", "y")
@@ -121,7 +121,7 @@ import Wire
         let kit = try StreamKit { $0.maxMessages = 10 }
         let consumer = parked(kit)
         _ = kit.request({ $0.purge }, "{}")
-        #expect(kit.log.state.messages == 0 && consumer.keyed?.parkedKeys == 0 && consumer.keyed?.pinnedMessages == 0)
+        #expect(kit.log.state.messages == 0 && consumer.keyed?.parkedKeys == 0 && consumer.keyed?.pinned.messages == 0)
     }
 
     @Test func beyondMaxParkedBytesTheOldestFall() throws {

@@ -54,11 +54,11 @@ extension KeyedDelivery {
             guard consumer.nextSequence <= visible else { return .messages }
             guard steps > 0 else { return .budget }
             guard let sequence = log.next(atOrAfter: consumer.nextSequence, consumer.filter, upTo: visible) else {
-                guard index.extend(through: visible) else { return .reading }
+                if let end = extend(through: visible, &steps) { return end }
                 consumer.nextSequence = visible &+ 1
                 return .messages
             }
-            guard index.extend(through: sequence) else { return .reading }
+            if let end = extend(through: sequence, &steps) { return end }
             steps -= 1
             consumer.nextSequence = sequence &+ 1
             guard starts(with: sequence) else { continue }
@@ -72,6 +72,15 @@ extension KeyedDelivery {
         }
     }
 
+    /// Has the index reach a message; why not, if it does not yet.
+    private func extend(through sequence: UInt64, _ steps: inout Int) -> DispatchEnd? {
+        switch index.extend(through: sequence, &steps) {
+        case .covered: nil
+        case .reading: .reading
+        case .budget: .budget
+        }
+    }
+
     /// The read position passes a message: it is outstanding from now on, or waits behind others of its key (nil).
     private func pass(_ sequence: UInt64) -> OutstandingTable.Slot? {
         let key = index.key(of: sequence)
@@ -82,13 +91,16 @@ extension KeyedDelivery {
         let first = table.first(of: key)
         guard key != 0, first != OutstandingTable.none, checks.contains(.oneLease) else { return take(sequence, key) }
         if table.isParked(keyAt: first) {
-            countWaiting(sequence, behind: first)
+            startsToWait(sequence, first)
             return nil
         }
         let count = table.entries(ofKeyAt: first)
         if count < settings.maxPendingPerKey, !waits(key, first, before: sequence) { return take(sequence, key) }
         // One that only waits for the journal stands for its key's next message, which this is.
-        guard let vacant = vacancy(first), !waits(key, first, before: sequence) else { return nil }
+        guard let vacant = vacancy(first), !waits(key, first, before: sequence) else {
+            startsToWait(sequence, first)
+            return nil
+        }
         record.add(.taken, sequence, hash: hash(key))
         let moment = table[vacant].moment
         table.replace(vacant, with: sequence)
@@ -152,7 +164,7 @@ extension Consumer {
     /// Leases messages to the requests that wait, for a consumer with keys.
     func deliverByKey(_ keyed: KeyedDelivery, _ now: Instant) -> DispatchEnd {
         guard !requests.isEmpty else { return .takers }
-        guard keyed.resolve() else { return .reading }
+        guard keyed.resolve() else { return keyed.awaitsDisk ? .reading : .budget }
         keyed.updateHold(now)
         let log = stream.log, host = stream.host
         var sent = 0, sentBytes = 0, steps = KeyedDelivery.stepsMax

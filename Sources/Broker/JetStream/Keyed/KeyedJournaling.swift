@@ -190,20 +190,27 @@ extension KeyedDelivery {
         }
     }
 
-    /// Has the index read up to the read position, and finds the keys of what a restart has brought back.
+    /// Has the index read up to the read position, a piece in each turn, and finds the keys of what a restart has brought back.
     ///
-    /// - Returns: false: something has to come from the disk first.
+    /// - Returns: false: not yet. `awaitsDisk` says whether for the disk, or for turns.
     func resolve() -> Bool {
         if isReady { return true }
         let position = consumer.nextSequence
         if position > 0, index.end < position {
-            guard index.extend(through: position - 1) else { return false }
+            var steps = KeyedDelivery.stepsMax
+            let reach = index.extend(through: position - 1, &steps)
+            awaitsDisk = reach == .reading
+            if reach == .budget { consumer.touch() }
+            guard reach == .covered else { return false }
         }
-        guard !isResolved else { return true }
-        isResolved = true
-        joinKeys()
+        guard !isResolved || hasMissedRemovals else { return true }
+        if !isResolved {
+            isResolved = true
+            joinKeys()
+        }
+        hasMissedRemovals = false
         dropRemoved()
-        countParked()
+        countWaiting()
         consumer.countPending()
         let held = heldAcks
         heldAcks = []

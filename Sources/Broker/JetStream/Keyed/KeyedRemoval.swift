@@ -10,6 +10,7 @@ extension KeyedDelivery {
         let slot = table.find(sequence)
         guard isReady else {
             consumer.stream.journalFollowsLog()
+            hasMissedRemovals = true
             return
         }
         if slot != OutstandingTable.none {
@@ -21,7 +22,7 @@ extension KeyedDelivery {
         consumer.stream.journalFollowsLog()
         if consumer.numPending > 0 { consumer.numPending -= 1 }
         let first = table.first(of: key)
-        if table.isParked(keyAt: first) { countWaiting(sequence, behind: first, leaves: bytes) }
+        waitsNoLonger(sequence, first, bytes: bytes)
     }
 
     private func wasWanted(_ sequence: UInt64, _ subject: SubjectID) -> Bool {
@@ -69,7 +70,7 @@ extension KeyedDelivery {
         }
         slots.sort { table[$0].sequence < table[$1].sequence }
         for slot in slots { finish(slot) }
-        countParked()
+        countWaiting()
     }
 
     /// The metadata has changed.
@@ -85,7 +86,7 @@ extension KeyedDelivery {
             }
             for key in keys { fill(key) }
         }
-        if old.parkRetention != new.parkRetention && isReady { countParked() }
+        if old.parkRetention != new.parkRetention && isReady { countWaiting() }
         consumer.stream.pinsEnded(from: 0)
         updateHold(host.now)
     }
@@ -97,12 +98,13 @@ extension KeyedDelivery {
         endAll()
         circuit?.reset()
         isResolved = true
+        hasMissedRemovals = false
         unresolvedHashes = [:]
         orphans = [:]
         recoveredCursors = [:]
         start = LastPerSubject()
         index.detach(self)
-        index.attach(self, from: consumer.nextSequence) { [unowned self] in self.floor }
+        attachIndex(from: consumer.nextSequence)
     }
 
     func stop(_ end: ConsumerEnd) {
@@ -121,9 +123,8 @@ extension KeyedDelivery {
         heldAcks = []
         retrying = nil
         errors = [:]
-        parkedBytes = 0
-        pinnedBytes = 0
-        pinnedMessages = 0
+        parked = Backlog()
+        pinned = Backlog()
         hold = .none
         consumer.stream.pinsEnded(from: 0)
         if count > 0 { advise(.parksDropped(count: count)) }

@@ -80,7 +80,7 @@ extension Stream {
         let laterMessages = later?.messages ?? 0, laterBytes = later?.bytes ?? 0
         while true {
             let state = log.state
-            let exempt = keyedConsumers.isEmpty ? (messages: 0, bytes: 0) : pinned
+            let exempt = keyedConsumers.isEmpty ? Backlog() : pinned
             let isOver =
                 (config.maxMessages > 0
                     && state.messages > saturatingSum(UInt64(config.maxMessages) + laterMessages, exempt.messages))
