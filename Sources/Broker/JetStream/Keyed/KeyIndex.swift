@@ -14,6 +14,8 @@ final class KeyIndex {
         case covered
         /// A message has to come from the disk first.
         case reading
+        /// A message could not be read.
+        case failed
         /// The caller's steps are used up.
         case budget
     }
@@ -26,6 +28,8 @@ final class KeyIndex {
         let read: () -> UInt64
         /// Of what it has read: from where on it needs a key's messages; nil where nothing of the key is outstanding.
         let lowest: (KeyID) -> UInt64?
+        /// The index begins anew, and the consumer waits until it is back at its read position.
+        let beginsAnew: () -> Void
     }
 
     let definition: KeyDefinition
@@ -48,7 +52,7 @@ final class KeyIndex {
     private var compactCredit = 0
     private static let compactMax = 512
     /// The consumers that use it.
-    private var users: [ObjectIdentifier: User] = [:]
+    private var users: [(id: ObjectIdentifier, needs: User)] = []
 
     init(_ definition: KeyDefinition, _ log: any MessageLog) {
         self.definition = definition
@@ -69,16 +73,17 @@ final class KeyIndex {
     /// A consumer needs everything from a sequence on. Where that has been given up, the index begins anew, and those who have
     /// read on wait until it is back where it was.
     func attach(_ user: AnyObject, from sequence: UInt64, _ needs: User) {
-        users[ObjectIdentifier(user)] = needs
+        users.append((ObjectIdentifier(user), needs))
         guard pages.isEmpty && users.count == 1 || sequence < complete else { return }
         forgetPages()
         start = sequence
         end = sequence
         complete = sequence
+        for other in users { other.needs.beginsAnew() }
     }
 
     func detach(_ user: AnyObject) {
-        users[ObjectIdentifier(user)] = nil
+        users.removeAll { $0.id == ObjectIdentifier(user) }
         if users.isEmpty {
             forgetPages()
             start = 0
@@ -111,7 +116,8 @@ final class KeyIndex {
                 switch log.load(next) {
                 case .message(let message): append(next, KeyIndex.value(of: headerName, in: message.headers))
                 case .absent: break
-                case .reading, .failed: return .reading
+                case .reading: return .reading
+                case .failed: return .failed
                 }
             }
             steps -= 1
@@ -249,7 +255,7 @@ final class KeyIndex {
     func trim() {
         if compactCredit > 0 { compact() }
         guard pages.count >= pagesAtTrim else { return }
-        let floor = users.values.reduce(end) { min($0, $1.floor()) }
+        let floor = users.reduce(end) { min($0, $1.needs.floor()) }
         var kept: [KeyPage] = []
         for page in pages {
             if page.firstSequence + UInt64(KeyPage.size) <= floor {
@@ -271,7 +277,7 @@ final class KeyIndex {
     /// Looks at some pages that every consumer has read to the end, and drops what none of them needs. They take turns, so that
     /// what was kept is looked at again, and no turn takes long.
     private func compact() {
-        let read = users.values.reduce(end) { min($0, $1.read()) }
+        let read = users.reduce(end) { min($0, $1.needs.read()) }
         let end = place(of: read >> KeyPage.shift)
         guard end > 0 else { return }
         var left = min(compactCredit, end)
@@ -280,7 +286,7 @@ final class KeyIndex {
             if compactPlace >= end { compactPlace = 0 }
             left -= 1
             pages[compactPlace].compact { sequence, key in
-                users.values.contains { user in user.lowest(key).map { $0 <= sequence } ?? false }
+                users.contains { user in user.needs.lowest(key).map { $0 <= sequence } ?? false }
             } dropped: { sequence, entry in
                 if entry.distance == KeyPage.Entry.far { farLinks[sequence] = nil }
                 names.release(entry.key)

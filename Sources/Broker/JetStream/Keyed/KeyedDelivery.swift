@@ -44,6 +44,9 @@ final class KeyedDelivery {
     var orphans: [UInt64: OutstandingTable.Slot] = [:]
     /// Acks that came before the keys were known again.
     var heldAcks: [HeldAck] = []
+    var heldBytes = 0
+    /// The filter has changed, and entries that it does not match are still to be dropped.
+    var hasNewFilter = false
 
     // MARK: Journal
 
@@ -63,6 +66,7 @@ final class KeyedDelivery {
     var parked = Backlog()
     /// The part of it that the stream's limits spare.
     var pinned = Backlog()
+    var draining = DrainingKeys()
     var circuit: CircuitState?
     var hold = KeyedHold.none
     var audits: [KeyAudit] = []
@@ -70,6 +74,7 @@ final class KeyedDelivery {
     var retrying: RetryRun?
     /// Who handled a key last, with `sticky`.
     var affinity = KeyAffinity()
+    var lastLeases = LastLeases()
 
     /// Tests take one away to see that they notice.
     var checks = KeyedChecks.all
@@ -96,7 +101,7 @@ final class KeyedDelivery {
         let needs = KeyIndex.User(
             floor: { [unowned self] in floor },
             read: { [unowned self] in isReady ? consumer.nextSequence : 0 },
-            lowest: { [unowned self] key in table.lowest(of: key) })
+            lowest: { [unowned self] key in table.lowest(of: key) }, beginsAnew: { [unowned self] in consumer.touch() })
         index.attach(self, from: sequence, needs)
     }
 
@@ -184,11 +189,15 @@ final class KeyedDelivery {
     }
 
     /// A message is done with: the next of its key follows as soon as that is durable.
-    func finish(_ slot: OutstandingTable.Slot) {
+    ///
+    /// - Parameter bytes: the size of one that has left the stream; nil if it is there.
+    func finish(_ slot: OutstandingTable.Slot, bytes: Int? = nil) {
         let entry = table[slot]
         if entry.sequence != 0 {
             record.add(.finished, entry.sequence)
+            lastLeases.set(entry.sequence, entry.delivery)
             if entry.total == 0 && consumer.numPending > 0 { consumer.numPending -= 1 }
+            if !draining.isEmpty { drained(entry.sequence, entry.key, bytes: bytes) }
         }
         if !errors.isEmpty { errors[slot] = nil }
         guard entry.key != 0 else { return remove(slot) }
@@ -200,6 +209,7 @@ final class KeyedDelivery {
             record.add(.taken, next, hash: hash(entry.key))
             waitsNoLonger(next, first)
         }
+        if !draining.isEmpty && mayFollow { pinned -= draining.goesOn(entry.key, with: next) }
         table.replace(slot, with: next ?? 0)
         settle(slot)
     }
@@ -231,6 +241,7 @@ final class KeyedDelivery {
         while settledCount < settling.count, settling[settledCount].batch <= batch {
             let waiting = settling[settledCount]
             settledCount += 1
+            guard table.isUsed(waiting.slot) else { continue }
             let entry = table[waiting.slot]
             // Otherwise something has become of it since, and it waits again further behind.
             guard entry.moment == waiting.batch, entry.state == .settling || entry.state == .parking else { continue }

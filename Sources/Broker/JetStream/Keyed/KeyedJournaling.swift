@@ -176,8 +176,8 @@ extension KeyedDelivery {
             table[slot].holder = recovered.version
             table.move(slot, to: .parked, moment: UInt64(max(0, recovered.sinceNs)))
         case .leased where settings.releasesOnDisconnect && log.contains(recovered.sequence):
-            // Whoever had it is no longer connected.
-            table.move(slot, to: .ready)
+            // Whoever had it is no longer connected: it ends as soon as the keys are known.
+            table.move(slot, to: .leased, moment: now.monotonicNs)
         case .leased, .orphaned, .backoff:
             var end = UInt64.max
             if let length = recovered.lengthNs {
@@ -199,21 +199,25 @@ extension KeyedDelivery {
         if position > 0, index.end < position {
             var steps = KeyedDelivery.stepsMax
             let reach = index.extend(through: position - 1, &steps)
-            awaitsDisk = reach == .reading
+            awaitsDisk = reach == .reading || reach == .failed
             if reach == .budget { consumer.touch() }
+            if reach == .failed { consumer.readLater() }
             guard reach == .covered else { return false }
         }
-        guard !isResolved || hasMissedRemovals else { return true }
-        if !isResolved {
-            isResolved = true
-            joinKeys()
+        if !isResolved || hasMissedRemovals {
+            if !isResolved {
+                isResolved = true
+                joinKeys()
+            }
+            hasMissedRemovals = false
+            dropRemoved()
+            countWaiting()
+            consumer.countPending()
         }
-        hasMissedRemovals = false
-        dropRemoved()
-        countWaiting()
-        consumer.countPending()
+        dropUnwanted()
         let held = heldAcks
         heldAcks = []
+        heldBytes = 0
         for ack in held { ack.replay(self) }
         return true
     }
