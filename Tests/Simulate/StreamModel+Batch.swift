@@ -44,6 +44,7 @@ extension StreamModel {
         // As if they were stored one after the other, in a stream that nobody sees.
         var trial = self
         trial.onRemoved = { _ in }
+        trial.onPurged = { _, _ in }
         var all: [Checked] = []
         var subjects: Set<String> = []
         for attempt in messages {

@@ -82,7 +82,11 @@ extension StreamModel {
             try checkFiring(message, &checked, world)
         }
         lastTimeNs = stored.timeNs - 1
+        let moveConsumers = onPurged
+        // What has expired moves no consumer, nor does the marker in its place.
+        if message.isMarker { onPurged = { _, _ in } }
         _ = store(checked, nowNs: stored.timeNs)
+        onPurged = moveConsumers
     }
 
     static func headers(_ block: String) -> [(name: String, value: String)] {

@@ -56,10 +56,20 @@ extension Stream {
             }
             enforceTotals(before: later)
         }
-        switch publish.rollup {
-        case .none: break
-        case .subject: removeSubject(publish.subject, below: publish.storedSequence)
-        case .all: removeAll(below: publish.storedSequence)
+        if publish.rollup != .none { rollUp(publish) }
+    }
+
+    private func rollUp(_ publish: Publish) {
+        isPurging = true
+        defer { isPurging = false }
+        if publish.rollup == .all {
+            removeAll(below: publish.storedSequence)
+            tellPurge(of: nil)
+        } else {
+            removeSubject(publish.subject, below: publish.storedSequence)
+            // A delete marker takes the place of what has expired: that moves no consumer.
+            let isMarker = publish.origin == .stream && !publish.known.markerReason.isEmpty
+            if !consumerList.isEmpty && !isMarker { tellPurge(of: publish.subject.string) }
         }
     }
 
