@@ -10,6 +10,8 @@ struct PendingModel {
     var deliveries: Int
     /// When it may be delivered again, and when it must; nil: never by itself.
     var dueNs: ClosedRange<UInt64>?
+    /// When the wait for its ack began, if that is known.
+    var sinceNs: UInt64 = 0
 
     func isDue(at nowNs: UInt64) -> Bool { dueNs.map { $0.lowerBound <= nowNs } ?? false }
 }
@@ -26,6 +28,8 @@ struct RequestModel {
     var minPending = 0
     var minAckPending = 0
     var delivered = 0
+    /// The consumer's latest sign of a client before this one, which counts again where the request is refused.
+    var activeBeforeNs: UInt64 = 0
 }
 
 struct ConsumerModel {
@@ -47,12 +51,18 @@ struct ConsumerModel {
     var pauseEndsNs: UInt64?
     /// The latest sign of a client, for the inactive threshold.
     var activeNs: UInt64
+    let madeNs: UInt64
+    /// With replay original: up to where messages keep the gaps between them, and the last one that was sent.
+    var replayEnd: UInt64 = 0
+    var replayed: (timeNs: Int64, atNs: UInt64)?
 
     init(_ name: String, _ config: ConsumerConfig, _ stream: StreamModel, nowNs: UInt64) {
         self.name = name
         self.config = config
         activeNs = nowNs
+        madeNs = nowNs
         next = 1
+        if config.replayPolicy == .original { replayEnd = stream.lastSequence }
         let matching = stream.messages.filter { message in
             config.filters.isEmpty || config.filters.contains { matches($0, message.subject) }
         }
@@ -129,7 +139,7 @@ struct ConsumerModel {
             return
         }
         let due = due(after: 1, nowNs)
-        pending[sequence] = PendingModel(delivery: delivered.consumer, deliveries: 1, dueNs: due)
+        pending[sequence] = PendingModel(delivery: delivered.consumer, deliveries: 1, dueNs: due, sinceNs: nowNs)
     }
 
     mutating func deliverAgain(_ sequence: UInt64, nowNs: UInt64) {
@@ -138,6 +148,7 @@ struct ConsumerModel {
         let deliveries = pending[sequence]?.deliveries ?? 1
         let due = due(after: deliveries, nowNs)
         pending[sequence]?.dueNs = due
+        pending[sequence]?.sinceNs = nowNs
     }
 
     /// A message is done with. The floor follows the lowest that is not.
@@ -203,14 +214,43 @@ struct ConsumerModel {
         }
         let due = due(after: entry.deliveries, nowNs)
         pending[sequence]?.dueNs = due
+        pending[sequence]?.sinceNs = nowNs
+    }
+
+    // MARK: Updates
+
+    /// Takes over a configuration that was changed.
+    ///
+    /// - Parameter position: where the broker goes on looking: what it has passed over does not come back with a wider filter.
+    mutating func update(_ new: ConsumerConfig, position: UInt64, nowNs: UInt64) {
+        let old = config
+        if starts.isEmpty { next = max(next, position) }
+        config = new
+        if old.ackWaitNs == new.ackWaitNs && old.backoffNs == new.backoffNs { return }
+        for (sequence, entry) in pending {
+            guard let due = entry.dueNs, due.lowerBound > nowNs || due.upperBound > nowNs, let wait = ackWait(entry.deliveries)
+            else { continue }
+            // Delays that a client has asked for go by the new length, too.
+            pending[sequence]?.dueNs = min(due.lowerBound, entry.sinceNs + wait)...max(due.upperBound, nowNs + wait)
+        }
+    }
+
+    /// With `last_per_subject`: what the new filter leaves out does not come any more.
+    mutating func keepStarts(_ stream: StreamModel) {
+        guard !starts.isEmpty else { return }
+        starts = starts.filter { sequence in stream[sequence].map { wants($0.subject) } ?? false }
+        next = starts.first ?? startsEnd + 1
     }
 
     // MARK: Restarts
 
     /// Clients are gone, and how long each message has waited is not known any more.
     mutating func restart(nowNs: UInt64, wallNs: Int64) {
+        // What a filter has left out before it was changed is looked at anew.
+        if starts.isEmpty { next = delivered.stream + 1 }
         requests = []
         activeNs = nowNs
+        replayed = nil
         for (sequence, entry) in pending {
             var latest = ackWait(entry.deliveries) ?? 0
             if let due = entry.dueNs { latest = max(latest, due.upperBound - min(due.upperBound, nowNs)) }
@@ -225,6 +265,8 @@ struct ConsumerModel {
         floor = (consumer.state.ackFloor.consumer, consumer.state.ackFloor.stream)
         next = consumer.nextSequence
         starts = Array(consumer.state.lastPerSubject.remaining)
+        if !starts.isEmpty { startsEnd = consumer.state.lastPerSubject.end }
+        if config.replayPolicy == .original { replayEnd = consumer.stream.log.state.lastSequence }
         exhausted = Set(consumer.state.exhausted.keys)
         pending = ConsumerModel.pending(of: consumer).mapValues {
             PendingModel(delivery: $0.delivery, deliveries: Int($0.deliveries), dueNs: nil)

@@ -55,6 +55,7 @@ extension Simulation {
             try checkPending(reference.pending, ahead, 1, place)
             consumer.deliverNew(sequence, nowNs: sent.timeNs)
         }
+        try checkReplay(reference, message, &consumer, sent, place)
         try checkContent(sent, message, consumer, place)
         if consumer.config.isPull { try serve(&consumer, sent, place) }
         consumers[consumer.name] = consumer
@@ -85,6 +86,19 @@ extension Simulation {
                 && !(consumer.config.maxDeliver > 0 && $0.value.deliveries >= consumer.config.maxDeliver)
         }
         if let before { throw Disagreement("\(place): again before \(before), which was due earlier") }
+    }
+
+    /// With replay original what was there at first keeps the gaps between its times.
+    private func checkReplay(
+        _ reference: Reference, _ message: ModelMessage, _ consumer: inout ConsumerModel, _ sent: Sent, _ place: String
+    ) throws {
+        guard consumer.config.replayPolicy == .original else { return }
+        if let last = consumer.replayed, reference.deliveries == 1, message.sequence <= consumer.replayEnd,
+            message.timeNs > last.timeNs + 1_000_000, sent.timeNs < last.atNs + UInt64(message.timeNs - last.timeNs)
+        {
+            throw Disagreement("\(place): replayed too early behind \(last)")
+        }
+        consumer.replayed = (message.timeNs, sent.timeNs)
     }
 
     private func checkContent(_ sent: Sent, _ message: ModelMessage, _ consumer: ConsumerModel, _ place: String) throws {
@@ -151,8 +165,9 @@ extension Simulation {
             guard request.noWait else { throw Disagreement("it was to wait: \(sent)") }
         case "409 Message Size Exceeds MaxBytes":
             guard request.bytes > 0 else { throw Disagreement("there is no limit: \(sent)") }
-        case "409 Server Shutdown", "409 Consumer Deleted", "409 Exceeded MaxWaiting": break
-        case let status where status.hasPrefix("423") || status.hasPrefix("400"): break
+        case "409 Server Shutdown", "409 Consumer Deleted": break
+        case let status where status.hasPrefix("423") || status.hasPrefix("400") || status == "409 Exceeded MaxWaiting":
+            consumers[name]?.activeNs = request.activeBeforeNs
         default: throw Disagreement("status \(sent)")
         }
         consumers[name]?.requests.remove(at: place)
@@ -184,7 +199,7 @@ extension Simulation {
             try checkProgress(name, actual)
             try compare(name, actual)
         }
-        for consumer in world.registry.all where consumers[consumer.name] == nil {
+        for consumer in world.registry.all where consumers[consumer.name] == nil && !consumer.config.direct {
             throw Disagreement("nobody has made \(consumer.name)")
         }
     }
@@ -222,8 +237,10 @@ extension Simulation {
                 throw Disagreement("\(name): \(request.reply) should have ended")
             }
         }
-        // Who is held back by a rate or by flow control may have to wait.
-        let isHeldBack = consumer.config.rateLimitBitsPerSecond > 0 || consumer.config.flowControl
+        // Who is held back by a rate, by flow control or by the gaps of a replay may have to wait.
+        let isHeldBack =
+            consumer.config.rateLimitBitsPerSecond > 0 || consumer.config.flowControl
+            || consumer.config.replayPolicy == .original
         guard !consumer.isPaused, !isHeldBack else { return }
         let takes: Bool
         if consumer.config.isPull {

@@ -72,7 +72,10 @@ extension StreamModel {
         try checkSize(attempt.headers, attempt.body)
         try checkIncrement(attempt)
         if let stream = attempt.header("Nats-Expected-Stream"), stream != config.name { throw Refusal(10060) }
-        if attempt.header("Nats-TTL") != nil && !config.allowMessageTTL { throw Refusal(10166) }
+        if let ttl = attempt.header("Nats-TTL") {
+            if !config.allowMessageTTL { throw Refusal(10166) }
+            if isInBatch && ttlSeconds(ttl) == nil { throw Refusal(10165) }
+        }
         try checkExpectedSequences(attempt, isLaterInBatch: isLaterInBatch)
         var checked = Checked(
             message: ModelMessage(
@@ -198,10 +201,15 @@ extension StreamModel {
         if checked.ttlNs > 0 { message.expiresNs = lastTimeNs + checked.ttlNs }
         lastMessageID = message.header("Nats-Msg-Id") ?? ""
         if !lastMessageID.isEmpty && config.duplicateWindowNs > 0 { ids[lastMessageID] = (lastSequence, lastTimeNs) }
-        guard config.retention != .interest || isWanted(message.subject) else { return lastSequence }
+        guard config.retention != .interest || isWanted(message.subject) else {
+            // It may end a schedule all the same.
+            endSchedule(message)
+            return lastSequence
+        }
         // One schedule per subject: what comes later ends it.
         for place in messages.indices where messages[place].subject == message.subject { messages[place].firesNs = nil }
         messages.append(message)
+        recent?.append(message)
         republish(message, previous: previous)
         endSchedule(message)
         if !isInBatch { makeRoom(message.sequence, message.subject, rollup: checked.rollup) }

@@ -15,6 +15,8 @@ struct ModelMessage {
     var neverExpires = false
     /// When it is to be made another message of, if it is a schedule.
     var firesNs: Int64?
+    /// What it was to make has been refused: when it is tried again is not known.
+    var isRefused = false
 
     func header(_ name: String) -> String? { headers.first { $0.name == name && !$0.value.isEmpty }?.value }
     var isMarker: Bool { header("Nats-Marker-Reason") != nil }
@@ -42,6 +44,9 @@ struct StreamModel {
     var ids: [String: (sequence: UInt64, timeNs: Int64)] = [:]
     /// Atomic batches that have begun: their messages, and when the last one came.
     var batches: [String: (messages: [Attempt], timeNs: Int64)] = [:]
+    var fastBatches: [String: FastBatchModel] = [:]
+    /// What was stored since somebody began to note it, whatever has become of it.
+    var recent: [ModelMessage]?
     /// Consumers' filters, for interest streams: whether a subject is wanted.
     var isWanted: (String) -> Bool = { _ in true }
     /// Told of each message that goes.
@@ -134,6 +139,7 @@ struct StreamModel {
     /// What the broker forgets when it ends: ids of messages that are gone, batches that were under way.
     mutating func restart(nowNs: Int64) {
         batches = [:]
+        fastBatches = [:]
         for place in messages.indices {
             let schedule = messages[place]
             // Where what had ended a schedule has been deleted since, it is one again.
