@@ -35,8 +35,24 @@ struct RequestModel {
 struct ConsumerModel {
     static let slackNs: UInt64 = 5_000_000
 
+    /// What copies share: it is large, and seldom changes.
+    private final class Definition {
+        let config: ConsumerConfig
+        /// The subjects that it is for.
+        let bits: UInt16
+
+        init(_ config: ConsumerConfig) {
+            self.config = config
+            bits = config.filters.isEmpty ? 0xFF : config.filters.reduce(0) { $0 | Scenario.bits(of: $1) }
+        }
+    }
+
     let name: String
-    var config: ConsumerConfig
+    private var definition: Definition
+    var config: ConsumerConfig {
+        _read { yield definition.config }
+        set { definition = Definition(newValue) }
+    }
     var delivered = (consumer: UInt64(0), stream: UInt64(0))
     var floor = (consumer: UInt64(0), stream: UInt64(0))
     var pending: [UInt64: PendingModel] = [:]
@@ -58,14 +74,13 @@ struct ConsumerModel {
 
     init(_ name: String, _ config: ConsumerConfig, _ stream: StreamModel, nowNs: UInt64) {
         self.name = name
-        self.config = config
+        definition = Definition(config)
         activeNs = nowNs
         madeNs = nowNs
         next = 1
         if config.replayPolicy == .original { replayEnd = stream.lastSequence }
-        let matching = stream.messages.filter { message in
-            config.filters.isEmpty || config.filters.contains { matches($0, message.subject) }
-        }
+        let bits = definition.bits
+        let matching = stream.messages.filter { $0.subjectBit & bits != 0 }
         switch config.deliverPolicy {
         case .all: break
         case .new: next = stream.lastSequence + 1
@@ -88,13 +103,35 @@ struct ConsumerModel {
 
     // MARK: What is to come
 
-    func wants(_ subject: String) -> Bool { config.filters.isEmpty || config.filters.contains { matches($0, subject) } }
+    func wants(_ subject: String) -> Bool { Scenario.bits(of: subject) & definition.bits != 0 }
+    func wants(_ message: ModelMessage) -> Bool { message.subjectBit & definition.bits != 0 }
 
     /// New messages in the order in which they come.
     func ahead(_ stream: StreamModel) -> [ModelMessage] {
         let first = starts.compactMap { stream[$0] }
-        let from = starts.isEmpty ? next : startsEnd + 1
-        return first + stream.messages.filter { $0.sequence >= from && wants($0.subject) }
+        return first + stream.messages[stream.place(from)...].filter { wants($0) }
+    }
+
+    private var from: UInt64 { starts.isEmpty ? next : startsEnd + 1 }
+
+    /// How many these are, of those up to a sequence.
+    func aheadCount(_ stream: StreamModel, upTo end: UInt64 = .max) -> Int {
+        var count = 0
+        for sequence in starts where sequence <= end && stream.index(sequence) != nil { count += 1 }
+        for place in stream.place(from)..<stream.messages.count
+        where stream.messages[place].sequence <= end && wants(stream.messages[place]) {
+            count += 1
+        }
+        return count
+    }
+
+    /// The first of them.
+    func firstAhead(_ stream: StreamModel) -> UInt64? {
+        for sequence in starts where stream.index(sequence) != nil { return sequence }
+        for place in stream.place(from)..<stream.messages.count where wants(stream.messages[place]) {
+            return stream.messages[place].sequence
+        }
+        return nil
     }
 
     func wasDelivered(_ sequence: UInt64) -> Bool {
@@ -105,7 +142,7 @@ struct ConsumerModel {
     func waits(for message: ModelMessage) -> Bool {
         if pending[message.sequence] != nil || exhausted.contains(message.sequence) { return true }
         if wasDelivered(message.sequence) { return false }
-        return starts.contains(message.sequence) || wants(message.subject)
+        return starts.contains(message.sequence) || wants(message)
     }
 
     var tracks: Bool { config.ackPolicy != .none }
@@ -238,7 +275,7 @@ struct ConsumerModel {
     /// With `last_per_subject`: what the new filter leaves out does not come any more.
     mutating func keepStarts(_ stream: StreamModel) {
         guard !starts.isEmpty else { return }
-        starts = starts.filter { sequence in stream[sequence].map { wants($0.subject) } ?? false }
+        starts = starts.filter { sequence in stream[sequence].map { wants($0) } ?? false }
         next = starts.first ?? startsEnd + 1
     }
 

@@ -47,7 +47,9 @@ final class CopyWorld: StreamHost, CommitRunner, OriginFollowerHost {
             log = MemoryLog()
         } else {
             let file = try FileLog.open(directory: "/m/log", disk: world.disk, options: options)
-            if file.recoveryReport.lostMessages > 0 { throw Disagreement("the copy's log reports damage: \(file.recoveryReport)") }
+            if file.recoveryReport.lostMessages > 0 {
+                throw Disagreement("the copy's log reports damage: \(file.recoveryReport)")
+            }
             log = file
             (journal, found) = try FileConsumerJournal.open(directory: "/m/consumers", disk: world.disk)
         }

@@ -32,7 +32,8 @@ extension Simulation {
         let id = random.once(in: 60) ? String(repeating: "f", count: 70) : "fast\(random.below(3))"
         let open = model.fastBatches[id]
         var place = FastPlace(
-            id: id, flow: [0, 1, 2, 5, 600][random.below(5)], allowsGaps: random.once(in: 2), sequence: (open?.sequence ?? 0) + 1,
+            id: id, flow: [0, 1, 2, 5, 600][random.below(5)], allowsGaps: random.once(in: 2),
+            sequence: (open?.sequence ?? 0) + 1,
             operation: .append)
         if open == nil { place.operation = random.once(in: 8) ? .commit : random.once(in: 20) ? .append : .start }
         if open != nil {

@@ -47,6 +47,7 @@ extension Simulation {
         checkpoints.append((nowNs, model))
         // A timer may be late by a few milliseconds.
         let sureNs = nowNs - min(nowNs, intervalNs + 10_000_000)
+        guard checkpoints.count > 1, checkpoints[1].atNs <= sureNs else { return }
         while checkpoints.count > 1, checkpoints[1].atNs <= sureNs { checkpoints.removeFirst() }
         let last = checkpoints[0].model.lastSequence
         self.model.recent?.removeAll { $0.sequence <= last }

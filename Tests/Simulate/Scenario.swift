@@ -10,6 +10,14 @@ enum Scenario {
     static let subjects = ["a.1", "a.2", "a.3", "b.1", "b.2", "c.1", "c.2", "d.1"]
     static let patterns = [">", "a.*", "b.*", "*.1", "c.>", "a.1", "b.2", "*.2"]
 
+    /// The subjects that a pattern matches, a bit each.
+    static func bits(of pattern: String) -> UInt16 {
+        if pattern == ">" { return 0xFF }
+        var bits: UInt16 = 0
+        for (place, subject) in subjects.enumerated() where matches(pattern, subject) { bits |= 1 << UInt16(place) }
+        return bits
+    }
+
     static func stream(_ random: inout SeededRandom) -> StreamConfig {
         var config = StreamConfig()
         config.name = "S"

@@ -39,10 +39,10 @@ extension Simulation {
         if let ends = consumer.pauseEndsNs, ends > sent.timeNs { throw Disagreement("\(place): delivered while paused") }
         try expect("\(place): consumer sequence", reference.delivery, consumer.delivered.consumer + 1)
         try expect("\(place): time", reference.timeNs, message.timeNs)
-        let ahead = consumer.ahead(model)
+        let ahead = consumer.aheadCount(model), visible = consumer.aheadCount(model, upTo: visibleSequence)
         if reference.deliveries > 1 {
             try checkRedelivery(reference, consumer, sent, place)
-            try checkPending(reference.pending, ahead, 0, place)
+            try checkPending(reference.pending, visible...max(visible, ahead), 0, place)
             consumer.deliverAgain(sequence, nowNs: sent.timeNs)
         } else {
             let late = consumer.pending.first {
@@ -50,9 +50,9 @@ extension Simulation {
                     && !(consumer.config.maxDeliver > 0 && $0.value.deliveries >= consumer.config.maxDeliver)
             }
             if let late { throw Disagreement("\(place): new, though \(late) is due again") }
-            try expect("\(place): the next one", sequence, ahead.first?.sequence ?? 0)
+            try expect("\(place): the next one", sequence, consumer.firstAhead(model) ?? 0)
             if consumer.isFull { throw Disagreement("\(place): more than max_ack_pending") }
-            try checkPending(reference.pending, ahead, 1, place)
+            try checkPending(reference.pending, visible...max(visible, ahead), 1, place)
             consumer.deliverNew(sequence, nowNs: sent.timeNs)
         }
         try checkReplay(reference, message, &consumer, sent, place)
@@ -64,10 +64,9 @@ extension Simulation {
     }
 
     /// What came in this step may not have been durable when the message was sent, and is not counted then.
-    private func checkPending(_ pending: Int, _ ahead: [ModelMessage], _ sent: Int, _ place: String) throws {
-        let least = ahead.count { $0.sequence <= visibleSequence } - sent
-        guard pending >= least, pending <= ahead.count - sent else {
-            throw Disagreement("\(place): pending is \(pending), the model says \(least) to \(ahead.count - sent)")
+    private func checkPending(_ pending: Int, _ ahead: ClosedRange<Int>, _ sent: Int, _ place: String) throws {
+        guard ahead.contains(pending + sent) else {
+            throw Disagreement("\(place): pending is \(pending), the model says \(ahead) less \(sent)")
         }
     }
 
@@ -256,8 +255,8 @@ extension Simulation {
             guard let due = entry.dueNs, due.upperBound + ConsumerModel.slackNs <= nowNs else { continue }
             throw Disagreement("\(name): message \(sequence) should have been delivered again: \(entry)")
         }
-        if !consumer.isFull, let message = consumer.ahead(model).first {
-            throw Disagreement("\(name): message \(message.sequence) should have been delivered to \(consumer.requests)")
+        if !consumer.isFull, let sequence = consumer.firstAhead(model) {
+            throw Disagreement("\(name): message \(sequence) should have been delivered to \(consumer.requests)")
         }
     }
 
@@ -266,8 +265,8 @@ extension Simulation {
         let info = actual.info()
         try expect("\(name): delivered.consumer_seq", info.delivered.consumer, consumer.delivered.consumer)
         try expect("\(name): delivered.stream_seq", info.delivered.stream, consumer.delivered.stream)
-        let ahead = consumer.ahead(model).map(\.sequence)
-        if info.pending != UInt64(ahead.count) {
+        if info.pending != UInt64(consumer.aheadCount(model)) {
+            let ahead = consumer.ahead(model).map(\.sequence)
             throw Disagreement("\(name): num_pending \(info.pending), the model says \(ahead): \(consumer)")
         }
         try expect("\(name): num_ack_pending", info.ackPending, consumer.pending.count)
@@ -284,10 +283,11 @@ extension Simulation {
         }
         consumers[name]?.floor = (info.ackFloor.consumer, info.ackFloor.stream)
         try expect("\(name): num_redelivered", info.redelivered, consumer.redelivered)
-        let pending = ConsumerModel.pending(of: actual)
         for (sequence, entry) in consumer.pending {
-            try expect("\(name): deliveries of \(sequence)", pending[sequence].map { Int($0.deliveries) }, entry.deliveries)
-            try expect("\(name): first delivery of \(sequence)", pending[sequence]?.delivery, entry.delivery)
+            let slot = actual.state.pending.find(sequence)
+            guard slot != PendingTable.none else { throw Disagreement("\(name): \(sequence) is not pending") }
+            try expect("\(name): deliveries of \(sequence)", Int(actual.state.pending[slot].deliveries), entry.deliveries)
+            try expect("\(name): first delivery of \(sequence)", actual.state.pending[slot].delivery, entry.delivery)
         }
     }
 }

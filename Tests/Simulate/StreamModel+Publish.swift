@@ -184,7 +184,7 @@ extension StreamModel {
         if config.maxMessages > 0 && messages.count >= Int(config.maxMessages) && !isAtCap { throw Refusal(10077) }
         if config.maxBytes > 0 && bytes + checked.message.bytes(config.storage) > Int(config.maxBytes) {
             // One that is no larger may take the place of its subject's oldest.
-            let oldest = isAtCap ? ofSubject[0].bytes(config.storage) : 0
+            let oldest = isAtCap ? ofSubject[0].size : 0
             if oldest < checked.message.bytes(config.storage) { throw Refusal(10077) }
         }
     }
@@ -197,6 +197,8 @@ extension StreamModel {
         // Each is later than the one before.
         lastTimeNs = max(nowNs, lastTimeNs + 1)
         message.timeNs = lastTimeNs
+        message.subjectBit = Scenario.bits(of: message.subject)
+        message.size = message.bytes(config.storage)
         if checked.ttlNs < 0 { message.neverExpires = true }
         if checked.ttlNs > 0 { message.expiresNs = lastTimeNs + checked.ttlNs }
         lastMessageID = message.header("Nats-Msg-Id") ?? ""
