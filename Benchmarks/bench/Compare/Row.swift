@@ -22,6 +22,7 @@ struct Row: Sendable {
         case .request: return goals.contains { $0.metric == .p50 } ? [.p50, .cpu, .rate] : [.rate, .cpu, .p50]
         case .pubSub, .storm: return [.rate, .cpu]
         case .streams(let workload): return workload.metrics
+        case .keyed(let workload): return workload.metrics
         }
     }
 
