@@ -16,29 +16,55 @@ struct KeyedConsume: Sendable {
     var supply = Supply()
 
     private static let stream = "BENCH"
-    private static let prefix = "bench"
 
     /// After a crash the lease runs out; without crashes none may.
     private var ackWaitNs: UInt64 { supply.churnNs == nil ? 60_000_000_000 : 1_000_000_000 }
 
+    /// A stream with its consumers, a publisher and a pool of workers.
+    final class Bench {
+        let stream: String
+        let pattern: KeyedPattern
+        let consumers: [String]
+        let loop: KeyedLoop
+
+        /// - Parameter parked: so many further keys are parked before anything else.
+        init(
+            _ workload: KeyedConsume, _ pattern: KeyedPattern, stream: String, parked: Int = 0, _ context: RunContext,
+            _ api: StreamAPI
+        ) throws {
+            self.stream = stream
+            self.pattern = pattern
+            let prefix = stream.lowercased()
+            try pattern.createStream(stream, prefix: prefix, api)
+            var metadata: [JSON.Member] = []
+            if workload.releases { metadata.append(.init("bellhop.release_on_disconnect", .string("true"))) }
+            if parked > 0 { metadata.append(.init("bellhop.max_parked_keys", .string("\(2 * parked)"))) }
+            consumers = try pattern.createConsumers(
+                on: stream, prefix: prefix, ackWaitNs: workload.ackWaitNs, deliveriesMax: workload.deliveriesMax, metadata, api)
+            guard workload.workers >= consumers.count else {
+                throw BenchError.usage("\(workload.workers) workers are too few for \(consumers.count) partitions")
+            }
+            if parked > 0 {
+                let lot = try ParkingLot(context.target, stream: stream, prefix: prefix, consumer: consumers[0])
+                try lot.park(parked, api)
+            }
+            let publisher = try KeyedPublisher(
+                context.target, stream: stream, prefix: prefix, KeyDraw(workload.plan), payloadBytes: workload.payloadBytes,
+                firstSequence: parked + 1)
+            let pool = PoolPlan(
+                stream: stream, consumers: consumers, workers: workload.workers,
+                processes: max(1, min(workload.processes, workload.workers / consumers.count)),
+                handlerNs: workload.handlerNs, failure: workload.failure, deliveriesMax: workload.deliveriesMax,
+                parks: pattern == .keyed, breaks: workload.supply.churnNs != nil)
+            loop = try KeyedLoop(publisher, pool, workload.supply, context.target, checksOrder: pattern.keepsOrder)
+        }
+    }
+
     func run(_ context: RunContext) throws -> Measurement {
         let api = try StreamAPI(context.target)
         let pattern = try pattern ?? (KeyedPattern.knowsKeys(api) ? .keyed : .partitions(partitions))
-        try pattern.createStream(KeyedConsume.stream, prefix: KeyedConsume.prefix, api)
-        let consumers = try pattern.createConsumers(
-            on: KeyedConsume.stream, prefix: KeyedConsume.prefix, ackWaitNs: ackWaitNs, deliveriesMax: deliveriesMax,
-            releases ? [.init("bellhop.release_on_disconnect", .string("true"))] : [], api)
-        guard workers >= consumers.count else {
-            throw BenchError.usage("\(workers) workers are too few for \(consumers.count) partitions")
-        }
-        let publisher = try KeyedPublisher(
-            context.target, stream: KeyedConsume.stream, prefix: KeyedConsume.prefix, KeyDraw(plan),
-            payloadBytes: payloadBytes)
-        let pool = PoolPlan(
-            stream: KeyedConsume.stream, consumers: consumers, workers: workers,
-            processes: max(1, min(processes, workers / consumers.count)), handlerNs: handlerNs, failure: failure,
-            deliveriesMax: deliveriesMax, parks: pattern == .keyed, breaks: supply.churnNs != nil)
-        let loop = try KeyedLoop(publisher, pool, supply, context.target, checksOrder: pattern.keepsOrder)
+        let bench = try Bench(self, pattern, stream: KeyedConsume.stream, context, api)
+        let loop = bench.loop
         var progress = context.progress()
         _ = try loop.run(context.timing.warmupNs, &progress, note: "warm-up")
         let before = loop.pool.counts
@@ -50,8 +76,8 @@ struct KeyedConsume: Sendable {
         let latency = loop.pool.latency
         try loop.drain(&progress)
         progress?.clear()
-        if plan.failing == 0 || pattern != .keyed {
-            for consumer in consumers { try api.expectDone(consumer, on: KeyedConsume.stream) }
+        if plan.failing == 0 && supply.churnNs == nil {
+            for consumer in bench.consumers { try api.expectDone(consumer, on: KeyedConsume.stream) }
         }
         measurement.messages = Double(result.handled)
         measurement.seconds = Double(result.ns) / 1e9
@@ -65,12 +91,15 @@ struct KeyedConsume: Sendable {
         if plan.failing > 0 { measurement.extras.append(("given_up", Double(loop.pool.counts.givenUp))) }
         if supply.churnNs != nil { measurement.extras.append(("crashes", Double(after.crashes - before.crashes))) }
         if pattern == .keyed {
-            measurement.extras += try KeyFigures.read(api, KeyedConsume.stream, consumers[0]).extras
+            let figures = try KeyFigures.read(api, KeyedConsume.stream, bench.consumers[0])
+            measurement.extras += [
+                ("keys_visited_per_lease", figures.visitsPerLease), ("parked_keys", figures.number("parked")),
+            ]
         }
         return measurement
     }
 
-    private func title(_ pattern: KeyedPattern) -> String {
+    func title(_ pattern: KeyedPattern) -> String {
         var text = "\(pattern.title), \(plan.keys) keys"
         if let zipf = plan.zipf { text += ", Zipf \(Format.short(zipf))" }
         if plan.failing > 0 { text += ", \(Format.short(plan.failing * 100))% of them failing (\(failure.rawValue))" }
@@ -83,17 +112,19 @@ struct KeyedConsume: Sendable {
 
 /// What a server says of a keyed consumer.
 struct KeyFigures {
-    let json: JSON
+    private let json: JSON
+
+    /// What the subjects of requests about keys begin with.
+    static let service = "$BELLHOP.API.KEY"
 
     static func read(_ api: StreamAPI, _ stream: String, _ consumer: String) throws -> KeyFigures {
-        KeyFigures(json: try api.request("\(stream).\(consumer)", of: "$BELLHOP.API.KEY.INFO"))
+        KeyFigures(json: try api.request("INFO.\(stream).\(consumer)", of: KeyFigures.service))
     }
 
     func number(_ name: String) -> Double { json[name]?.number ?? 0 }
 
-    var visitsPerLease: Double { number("key_visits_total") / max(1, number("leases_total")) }
+    /// Why nothing is leased; empty while that is not so.
+    var paused: String { json["paused"]?.string ?? "" }
 
-    var extras: [(name: String, value: Double)] {
-        [("keys_visited_per_lease", visitsPerLease), ("parked_keys", number("parked"))]
-    }
+    var visitsPerLease: Double { number("key_visits_total") / max(1, number("leases_total")) }
 }

@@ -23,7 +23,7 @@ final class KeyedPublisher {
         firstSequence: Int = 1
     ) throws {
         pipe = try MessagePipe(target)
-        let inbox = "_INBOX.bellhopbenchkeyed\(prefix)"
+        let inbox = "_INBOX.bellhopbenchkeyed\(prefix)\(padding)"
         inboxBytes = inbox.utf8.count + 1
         frames = KeyedFrames(prefix: prefix, padding: padding, payloadBytes: payloadBytes, inbox: inbox)
         self.draw = draw

@@ -3,10 +3,16 @@
 /// One thing that can be asked of a server that keeps order per key.
 enum KeyedWorkload: Sendable {
     case consume(KeyedConsume)
+    case beside(KeyedBeside)
+    case memory(KeyedMemory)
+    case retry(KeyedRetry)
 
     func run(_ context: RunContext) throws -> Measurement {
         switch self {
         case .consume(let workload): return try workload.run(context)
+        case .beside(let workload): return try workload.run(context)
+        case .memory(let workload): return try workload.run(context)
+        case .retry(let workload): return try workload.run(context)
         }
     }
 
@@ -14,11 +20,40 @@ enum KeyedWorkload: Sendable {
     var metrics: [Metric] {
         switch self {
         case .consume(let workload): return workload.supply.rate == nil ? [.rate, .cpu, .p99, .rss] : [.p99, .p50, .cpu]
+        case .beside(let workload):
+            if case .keys = workload.burden { return [.rateOfLight, .cpuOfLight, .rate] }
+            return [.p99OfLight, .cpuOfLight, .visitsOfLight, .visitsPerLease]
+        case .memory: return [.bytesPerKey, .countedPerKey]
+        case .retry: return [.p99, .p50, .max, .resumeMax]
         }
     }
 
+    /// Whether only a server with keys can do it.
+    var isForKeysOnly: Bool { if case .consume = self { false } else { true } }
+
+    /// The same at so many messages a second.
+    func paced(_ rate: Double) -> KeyedWorkload {
+        guard case .consume(var workload) = self else { return self }
+        workload.supply.rate = rate
+        return .consume(workload)
+    }
+
+    /// By the word after `bench keyed`.
     static func parse(_ arguments: inout Arguments) throws -> KeyedWorkload {
-        .consume(try KeyedConsume(&arguments))
+        let word = arguments.word()
+        let count = try arguments.integer("--count", 1...10_000_000)
+        switch word {
+        case nil: return .consume(try KeyedConsume(&arguments))
+        case "unkeyed", "parked":
+            let turns = try arguments.integer("--turns", 1...1_000)
+            let burden = word == "unkeyed" ? KeyedBeside.Burden.keys : .parked(count ?? 10_000)
+            var workload = KeyedBeside(consume: try KeyedConsume(&arguments), burden: burden)
+            if let turns { workload.turns = turns }
+            return .beside(workload)
+        case "memory": return .memory(KeyedMemory(keys: count ?? 100_000))
+        case "retry": return .retry(KeyedRetry(parked: count ?? 10_000))
+        default: throw BenchError.usage("bench keyed --help names what can be run")
+        }
     }
 }
 

@@ -70,7 +70,8 @@ final class WorkerPool {
         return "c" + String(repeating: "0", count: 4 - digits.count) + digits
     }
 
-    init(_ plan: PoolPlan, _ target: Target, _ poller: Poller, _ frames: KeyedFrames, _ draw: KeyDraw, checksOrder: Bool) throws {
+    init(_ plan: PoolPlan, _ target: Target, _ poller: Poller, _ frames: KeyedFrames, _ draw: KeyDraw, checksOrder: Bool) throws
+    {
         self.plan = plan
         self.target = target
         self.poller = poller
@@ -184,7 +185,7 @@ final class WorkerPool {
             fail(handler, reply, process)
             return
         }
-        process.answer(reply, .ack)
+        WorkerProcess.answer(reply, .ack, process.pipe)
         if order.end(handler.key, handler.mark.ordinal, number: handler.mark.number) {
             counts.handled += 1
             latency.record(now &- min(now, handler.mark.timeNs))
@@ -192,7 +193,7 @@ final class WorkerPool {
     }
 
     private func fail(_ handler: Handler, _ reply: Bytes, _ process: WorkerProcess) {
-        process.answer(reply, plan.failure == .nak ? .nak : .term)
+        WorkerProcess.answer(reply, plan.failure == .nak ? .nak : .term, process.pipe)
         if plan.failure == .nak && handler.deliveries < plan.deliveriesMax {
             order.giveUp(handler.key)
         } else if plan.parks {

@@ -65,7 +65,7 @@ final class WorkerProcess {
 
     /// Queues `PUB <reply> ` with one of the bodies below.
     @inline(__always)
-    func answer(_ reply: Bytes, _ answer: Answer) {
+    static func answer(_ reply: Bytes, _ answer: Answer, _ pipe: MessagePipe) {
         let body = answer == .ack ? WorkerProcess.ack : answer == .nak ? WorkerProcess.nak : WorkerProcess.term
         let out = pipe.reserve(4 + reply.count + body.count)
         memcpy(out, "PUB ", 4)
