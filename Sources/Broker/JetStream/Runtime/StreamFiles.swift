@@ -80,9 +80,8 @@ enum StreamFiles {
             return OpenedStream(definition: definition, log: MemoryLog(), journal: nil, consumers: [])
         }
         let directory = directory(of: definition.config.name, in: account)
+        try deleteLeftovers(directory, disk)
         do throws(DiskError) {
-            // What a crash in the middle of an earlier creation has left has no definition.
-            try deleteTree(directory, disk)
             try JetStream.makeDirectories(directory, disk)
         } catch {
             throw .disk(error)
@@ -91,6 +90,15 @@ enum StreamFiles {
         // Last: without a definition there is no stream. Syncs the directory, too.
         try definitionFile(directory, disk).write(definition.encoded())
         return opened
+    }
+
+    /// What a crash in the middle of an earlier creation has left has no definition. What has one is a stream, open or not.
+    private static func deleteLeftovers(_ directory: String, _ disk: any Disk) throws(StoreError) {
+        let definition = definitionFile(directory, disk)
+        if try definition.read() != nil {
+            throw .unusable("\(directory) holds a stream that is not open: restart the broker, or move its files away first")
+        }
+        do throws(DiskError) { try deleteTree(directory, disk) } catch { throw .disk(error) }
     }
 
     /// Opens what is there.
@@ -171,10 +179,10 @@ enum StreamFiles {
         _ directory: String, _ definition: StreamDefinition, in account: String, _ disk: any Disk
     ) throws(StoreError) -> OpenedStream {
         let target = self.directory(of: definition.config.name, in: account)
+        try deleteLeftovers(target, disk)
         try definitionFile(directory, disk).write(definition.encoded())
         do throws(DiskError) {
             try JetStream.makeDirectories(account + "/streams", disk)
-            try deleteTree(target, disk)
             try disk.rename(directory, to: target)
             try disk.syncDirectory(account + "/streams")
             try disk.syncDirectory(account + "/" + restoringName)

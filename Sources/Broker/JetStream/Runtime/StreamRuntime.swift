@@ -37,6 +37,8 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private var committingBytes = 0
     private var commitsRunning = 0
     private var isMaintaining = false
+    /// Reads and maintenance on file threads.
+    private var fileJobsRunning = 0
     /// What has been counted of this stream in its account and in the server.
     private var countedBytes: UInt64 = 0
     private var turnBytes: UInt64 = 0
@@ -71,6 +73,9 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
             config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
             commits: self, settings: settings)
         self.stream = stream
+        stream.onFailed = { [router, entry] error in
+            router.broker.log.error("Stream \(entry.config.name) stores and confirms nothing until a restart: \(error)")
+        }
         limitBytes(stream)
         for finding in opened.findings { router.broker.log.error("Stream \(entry.config.name): \(finding)") }
         if let file = opened.log as? FileLog { attend(file) }
@@ -139,7 +144,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         return stream.info()
     }
 
-    /// Leaves the index and the account; calls `done` when no commit is under way any more.
+    /// Leaves the index and the account; calls `done` when nothing works with the files any more.
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
@@ -161,7 +166,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         count(0)
         stream = nil
         whenStopped = done
-        if commitsRunning == 0 { stopped() }
+        stopIfIdle()
     }
 
     private func endConsumers() {
@@ -169,7 +174,8 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         consumerEndpoints = [:]
     }
 
-    private func stopped() {
+    private func stopIfIdle() {
+        guard commitsRunning == 0, fileJobsRunning == 0 else { return }
         let done = whenStopped
         whenStopped = nil
         done?()
@@ -279,9 +285,18 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
 
     private func read(_ file: FileLog) {
         guard let job = file.beginRead() else { return }
-        loop.runOnFileThread(job) { [self] result in
+        runOnFileThread(job) { [self] result in
             file.finishRead(result)
             touch()
+        }
+    }
+
+    /// What a job has brought is of no use to a stream that was stopped meanwhile; whoever takes its place waits for the end.
+    private func runOnFileThread(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
+        fileJobsRunning += 1
+        loop.runOnFileThread(job) { [self] result in
+            fileJobsRunning -= 1
+            if stream == nil { stopIfIdle() } else { then(result) }
         }
     }
 
@@ -294,8 +309,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
             return
         }
         isMaintaining = true
-        loop.runOnFileThread(job) { [self] result in
-            guard stream != nil else { return }
+        runOnFileThread(job) { [self] result in
             isMaintaining = false
             if let error = file.finishMaintenance(result) {
                 router.broker.log.error("Stream \(entry.config.name): \(error)")
@@ -389,10 +403,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         committingBytes += bytes
         loop.run(job) { [self] result in
             commitsRunning -= 1
-            guard stream != nil else {
-                if commitsRunning == 0 { stopped() }
-                return
-            }
+            guard stream != nil else { return stopIfIdle() }
             committingBytes -= bytes
             router.broker.backlog.add(router.loop.index, -bytes)
             then(result)
