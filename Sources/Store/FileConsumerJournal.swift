@@ -40,7 +40,8 @@ public final class FileConsumerJournal: ConsumerJournal {
     private var rewriteNotBefore = 0
     /// The last commit found no space: it is tried again with the next record.
     private var isBlocked = false
-    private var failure: DiskError?
+    private var broken: DiskError?
+    public var failure: StoreError? { broken.map { .failed($0) } }
 
     /// What a commit's job hands back.
     private final class Commit: Sendable {
@@ -80,9 +81,9 @@ public final class FileConsumerJournal: ConsumerJournal {
     }
 
     public func append(_ id: ConsumerID, _ record: UnsafeRawBufferPointer, replaces: Bool) {
-        guard failure == nil else { return }
+        guard broken == nil else { return }
         guard record.count <= JournalRecordHead.bodyBytesMax else {
-            failure = DiskError("write", place.paths[0], 27)
+            broken = DiskError("write", place.paths[0], 27)
             return
         }
         isBlocked = false
@@ -90,7 +91,7 @@ public final class FileConsumerJournal: ConsumerJournal {
     }
 
     public func drop(_ id: ConsumerID) {
-        guard failure == nil else { return }
+        guard broken == nil else { return }
         isBlocked = false
         pending.append(.drop, id, number: takeNumber(id), UnsafeRawBufferPointer(start: nil, count: 0), twin: true)
         if lastID == id { lastID = 0 }
@@ -113,11 +114,11 @@ public final class FileConsumerJournal: ConsumerJournal {
     // MARK: Committing
 
     public var commitTicket: UInt64 {
-        finishedCommit + (underWay == nil ? 0 : 1) + (pending.isEmpty ? 0 : 1)
+        broken != nil ? .max : finishedCommit + (underWay == nil ? 0 : 1) + (pending.isEmpty ? 0 : 1)
     }
 
     public func beginCommit(syncs: Bool) -> CommitJob? {
-        guard failure == nil, underWay == nil, !isBlocked else { return nil }
+        guard broken == nil, underWay == nil, !isBlocked else { return nil }
         if pending.isEmpty {
             guard syncs, let writer, writer.active.syncedEnd < writer.active.end else { return nil }
             return job(syncs: true, bytes: 0) { writer throws(DiskError) in try writer?.sync() }
@@ -157,7 +158,7 @@ public final class FileConsumerJournal: ConsumerJournal {
         }
         let error = result.error ?? DiskError("write", place.paths[0], 5)
         guard error.isNoSpace else {
-            failure = error
+            broken = error
             return .failed(error)
         }
         // Nothing is lost: what was to be written goes before what has come since, and either way is tried in turn.
@@ -177,7 +178,7 @@ public final class FileConsumerJournal: ConsumerJournal {
     /// Writes what is pending, syncs, and notes that nothing is missing, so that the next start need not suspect a crash.
     /// Blocks; for an orderly stop, when no commit is under way.
     public func close() throws(StoreError) {
-        if let failure { throw .failed(failure) }
+        if let failure { throw failure }
         guard underWay == nil, !pending.isEmpty || !(writer?.active.isClosed ?? true) else { return }
         do throws(DiskError) {
             if writer == nil { writer = try FileConsumerJournal.create(place, JournalBuffer(), nextID: nextID) }
@@ -187,7 +188,7 @@ public final class FileConsumerJournal: ConsumerJournal {
             }
             try writer?.append(pending, flags: .closed, nextID: nextID, syncs: true)
         } catch {
-            failure = error
+            broken = error
             throw StoreError(error)
         }
     }
@@ -227,7 +228,7 @@ public final class FileConsumerJournal: ConsumerJournal {
         /// Those that cannot say their state keep their records as they are.
         var silent: [ConsumerID: UInt32] = [:]
         for id in numbers.keys.sorted() {
-            if let state = snapshot?(id) {
+            if let state = snapshot?(id), state.count <= JournalRecordHead.bodyBytesMax {
                 state.withUnsafeBytes { states.append(.replace, id, number: (numbers[id] ?? 0) &- 1, $0, twin: true) }
             } else {
                 silent[id] = numbers[id]

@@ -247,4 +247,34 @@ extension RecoveredConsumer {
         try again.close()
         #expect(try open(SystemDisk(), directory.path).1.first?.texts.count == 101)
     }
+
+    /// Records above 256 MB were written when the journal was rewritten, and then taken for damage.
+    @Test func whateverLengthIsWrittenCanBeRead() {
+        let bytes = UnsafeMutableRawPointer.allocate(byteCount: JournalRecordHead.bytes, alignment: 16)
+        defer { bytes.deallocate() }
+        let key = JournalKey(fileID: 7)
+        for length in [0, 256 << 20, 256 << 20 + 1, 1 << 30, JournalRecordHead.bodyBytesMax] {
+            JournalRecordHead(length: UInt32(length), number: 1, consumer: 1, kind: .replace, isTwin: false).write(bytes)
+            bytes.store32(key.sum(bytes, from: 4, to: JournalRecordHead.bytes, at: 72), 0)
+            let size = JournalRecordHead.size(bodyBytes: length)
+            #expect(JournalRecordHead.read(bytes, at: 72, limit: 72 + size, key)?.length == UInt32(length))
+            #expect(JournalRecordHead.read(bytes, at: 72, limit: 72 + size - 8, key) == nil)
+        }
+    }
+
+    /// What cannot be written leaves nothing that looks settled.
+    @Test func aJournalThatHasFailedSettlesNothing() throws {
+        let disk = SimulatedDisk()
+        try disk.makeDirectory("/j")
+        let (journal, _) = try FileConsumerJournal.open(directory: "/j", disk: disk)
+        let id = journal.makeID()
+        var byte: UInt8 = 1
+        withUnsafeBytes(of: &byte) { one in
+            journal.append(id, UnsafeRawBufferPointer(start: one.baseAddress, count: 5 << 30), replaces: true)
+            #expect(journal.failure != nil && journal.commitTicket > journal.finishedCommit)
+            journal.append(id, one, replaces: true)
+        }
+        journal.drop(id)
+        #expect(journal.beginCommit(syncs: true) == nil && journal.commitTicket > journal.finishedCommit)
+    }
 }

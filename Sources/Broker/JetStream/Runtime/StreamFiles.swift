@@ -81,9 +81,8 @@ enum StreamFiles {
         }
         let streams = account + "/streams"
         let directory = directory(of: definition.config.name, in: account)
+        try deleteLeftovers(directory, disk)
         do throws(DiskError) {
-            // What a crash in the middle of an earlier creation has left has no definition.
-            try deleteTree(directory, disk)
             do throws(DiskError) { try disk.makeDirectory(directory) } catch {
                 guard error.isNotFound else { throw error }
                 try JetStream.makeDirectories(streams, disk)
@@ -98,6 +97,15 @@ enum StreamFiles {
             try disk.syncDirectory(streams)
         }
         return opened
+    }
+
+    /// What a crash in the middle of an earlier creation has left has no definition. What has one is a stream, open or not.
+    private static func deleteLeftovers(_ directory: String, _ disk: any Disk) throws(StoreError) {
+        let definition = definitionFile(directory, disk)
+        if try definition.read() != nil {
+            throw .unusable("\(directory) holds a stream that is not open: restart the broker, or move its files away first")
+        }
+        do throws(DiskError) { try deleteTree(directory, disk) } catch { throw .disk(error) }
     }
 
     /// Opens what is there.
@@ -179,10 +187,10 @@ enum StreamFiles {
         _ directory: String, _ definition: StreamDefinition, in account: String, _ disk: any Disk
     ) throws(StoreError) -> OpenedStream {
         let target = self.directory(of: definition.config.name, in: account)
+        try deleteLeftovers(target, disk)
         try definitionFile(directory, disk).write(definition.encoded())
         do throws(DiskError) {
             try JetStream.makeDirectories(account + "/streams", disk)
-            try deleteTree(target, disk)
             try disk.rename(directory, to: target)
             try disk.syncDirectory(account + "/streams")
             try disk.syncDirectory(account + "/" + restoringName)

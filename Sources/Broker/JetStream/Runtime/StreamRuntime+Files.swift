@@ -25,7 +25,7 @@ extension StreamRuntime {
 
     private func read(_ file: FileLog) {
         guard let job = file.beginRead() else { return }
-        loop.runOnFileThread(job) { [self] result in
+        runOnFileThread(job) { [self] result in
             file.finishRead(result)
             touch()
         }
@@ -40,8 +40,7 @@ extension StreamRuntime {
             return
         }
         isMaintaining = true
-        loop.runOnFileThread(job) { [self] result in
-            guard stream != nil else { return }
+        runOnFileThread(job) { [self] result in
             isMaintaining = false
             if let error = file.finishMaintenance(result) {
                 router.broker.log.error("Stream \(entry.config.name): \(error)")

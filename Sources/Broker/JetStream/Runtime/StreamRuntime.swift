@@ -34,6 +34,8 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private let share: StorageShare
     private(set) lazy var losses = LossReports(self)
     var isMaintaining = false
+    /// Reads and maintenance on file threads.
+    private var fileJobsRunning = 0
     private var whenStopped: (() -> Void)?
     private var whenIdle: (() -> Void)?
     /// The broker ends.
@@ -69,6 +71,9 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
             config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
             commits: self, settings: settings)
         self.stream = stream
+        stream.onFailed = { [router, entry] error in
+            router.broker.log.error("Stream \(entry.config.name) stores and confirms nothing until a restart: \(error)")
+        }
         share.limit(stream)
         for finding in opened.findings { router.broker.log.error("Stream \(entry.config.name): \(finding)") }
         if let file = opened.log as? FileLog { attend(file) }
@@ -137,7 +142,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         return stream.info()
     }
 
-    /// Leaves the index and the account; calls `done` when no commit is under way any more.
+    /// Leaves the index and the account; calls `done` when nothing works with the files any more.
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
@@ -153,7 +158,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         share.count(0)
         stream = nil
         whenStopped = done
-        if backlog.commitsRunning == 0 { stopped() }
+        stopIfIdle()
     }
 
     private func endConsumers() {
@@ -161,7 +166,8 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         consumerEndpoints = [:]
     }
 
-    private func stopped() {
+    private func stopIfIdle() {
+        guard backlog.commitsRunning == 0, fileJobsRunning == 0 else { return }
         let done = whenStopped
         whenStopped = nil
         done?()
@@ -206,6 +212,15 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         }
     }
 
+    /// What a job has brought is of no use to a stream that was stopped meanwhile; whoever takes its place waits for the end.
+    func runOnFileThread(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
+        fileJobsRunning += 1
+        loop.runOnFileThread(job) { [self] result in
+            fileJobsRunning -= 1
+            if stream == nil { stopIfIdle() } else { then(result) }
+        }
+    }
+
     private func setTimer() {
         let next = min(stream?.nextDeadlineNs ?? .max, origins?.nextDeadlineNs ?? .max)
         // An early timer asks again; only a late one is wrong.
@@ -242,10 +257,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         let bytes = backlog.commitBegins()
         loop.run(job) { [self] result in
             backlog.commitEnds(bytes)
-            guard stream != nil else {
-                if backlog.commitsRunning == 0 { stopped() }
-                return
-            }
+            guard stream != nil else { return stopIfIdle() }
             then(result)
             touch()
         }
