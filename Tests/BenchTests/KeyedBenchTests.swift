@@ -165,3 +165,57 @@ struct KeyedBenchTests {
         }
     }
 }
+
+extension KeyedBenchTests {
+    // MARK: Rows
+
+    @Test func rowsSayWhatTheyNeed() throws {
+        let rows = KeyedRows.judged + KeyedRows.others
+        #expect(Set(rows.map(\.name)).count == rows.count && rows.allSatisfy { $0.title.contains("; sync ") })
+        #expect(try Row.select("keyed").map(\.name) == KeyedRows.judged.map(\.name))
+        #expect(try Row.select("keyed-*").count == rows.count)
+        #expect(try !Row.select("streams").contains(where: \.isKeyed))
+        // A row that is paced by another one comes after it.
+        for (place, row) in rows.enumerated() {
+            guard let pace = row.pace else { continue }
+            #expect(rows[..<place].contains { $0.name == pace.row })
+        }
+        let memory = try #require(rows.first { $0.name == "keyed-memory" })
+        #expect(memory.sides(of: [.subject, .peer, .third]) == [.subject])
+        #expect(rows[0].sides(of: [.subject, .peer, .third]) == [.subject, .peer])
+    }
+
+    @Test func thePaceFollowsFromThePeer() throws {
+        let row = try #require(KeyedRows.judged.first { $0.pace != nil })
+        #expect(throws: BenchError.self) { try row.paced(by: []) }
+        let other = try #require(Row.all.first { $0.name == row.pace?.row })
+        var measured = Measurement()
+        measured.messages = 9_000
+        measured.seconds = 1
+        let result = RowResult(
+            row: other, servers: [(side: .peer, name: "peer", version: "1", command: "peer")], pairs: [[.peer: measured]],
+            timing: Timing(), command: "", load: nil)
+        guard case .keyed(.consume(let workload)) = try row.paced(by: [result]).workload else {
+            Issue.record("another workload")
+            return
+        }
+        #expect(workload.supply.rate == 4_500)
+    }
+
+    @Test func theWordSaysWhatIsMeasured() throws {
+        func parse(_ words: [String]) throws -> KeyedWorkload {
+            var arguments = Arguments(words)
+            let workload = try KeyedWorkload.parse(&arguments)
+            try arguments.finish()
+            return workload
+        }
+        guard case .memory(let memory) = try parse(["memory", "--count", "1K"]) else { throw BenchError.usage("memory") }
+        #expect(memory.keys == 1_000)
+        guard case .beside(let beside) = try parse(["parked", "--rate", "1K", "--turns", "3"]),
+            case .parked(10_000) = beside.burden
+        else { throw BenchError.usage("parked") }
+        #expect(beside.turns == 3 && beside.consume.supply.rate == 1_000)
+        #expect(try !parse([]).isForKeysOnly && parse(["retry"]).isForKeysOnly)
+        #expect(throws: BenchError.self) { try parse(["queue"]) }
+    }
+}

@@ -9,10 +9,13 @@ enum KeyedRows {
             paced("keyed-paced-both", .both, of: "keyed-10000-both"),
             paced("keyed-paced-neither", .neither, of: "keyed-10000-neither"),
             alone(
-                "keyed-unkeyed", "beside the same without keys", .never,
+                "keyed-unkeyed", "10,000 keys beside the same without keys, 512 workers of 5 ms", .never,
+                .beside(KeyedBeside(consume: consume(), burden: .keys)), [.absolute(.rateOfLight, 0.8)]),
+            alone(
+                "keyed-unkeyed-0", "10,000 keys beside the same without keys, 512 workers of 0 ms", .never,
                 .beside(KeyedBeside(consume: endless, burden: .keys)), [.absolute(.rateOfLight, 0.8)]),
             alone(
-                "keyed-unkeyed-sync", "beside the same without keys", .always,
+                "keyed-unkeyed-0-sync", "10,000 keys beside the same without keys, 512 workers of 0 ms", .always,
                 .beside(KeyedBeside(consume: endless, burden: .keys)), [.absolute(.rateOfLight, 0.8)]),
             alone(
                 "keyed-parked", "20,000 messages/s, 10,000 parked keys", .never,
@@ -89,7 +92,8 @@ enum KeyedRows {
         var row = row(name, sync, KeyedConsume(), [.p99(0.5)])
         let text = "at half of the peer's rate: "
         row = Row(
-            name: name, title: text + row.title, workload: .keyed(KeyedWorkload.consume(KeyedConsume()).paced(1)), goals: row.goals,
+            name: name, title: text + row.title, workload: .keyed(KeyedWorkload.consume(KeyedConsume()).paced(1)),
+            goals: row.goals,
             sync: sync)
         row.pace = (other, 0.5)
         return row

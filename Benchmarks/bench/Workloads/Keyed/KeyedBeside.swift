@@ -31,10 +31,11 @@ struct KeyedBeside: Sendable {
         }
         progress?.clear()
         func ratio(_ figure: (Measurement) -> Double?) -> Double {
-            Spread(zip(burdened, light).compactMap { one, other in
-                guard let one = figure(one), let other = figure(other), other > 0 else { return nil }
-                return one / other
-            })?.median ?? 0
+            Spread(
+                zip(burdened, light).compactMap { one, other in
+                    guard let one = figure(one), let other = figure(other), other > 0 else { return nil }
+                    return one / other
+                })?.median ?? 0
         }
         let middle = burdened.sorted { $0.rate < $1.rate }[turns / 2]
         var result = middle

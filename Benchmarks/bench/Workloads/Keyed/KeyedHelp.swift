@@ -5,7 +5,14 @@ enum KeyedHelp {
         bench keyed: a pool of workers handles the messages of many keys, those of each key in their order. Every delivery is
         checked: one that comes out of order, twice at a time or not at all fails the run.
 
-          bench keyed [options]            one server, as with bench run: --server, --start, --store, --sync, --json, ...
+          bench keyed [options]            throughput or, with --rate, delay
+          bench keyed unkeyed [options]    the same consumer without keys and with, in turns: what keys cost
+          bench keyed parked [options]     without parked keys and with --count of them (10000), in turns; give it a --rate
+          bench keyed memory               memory per key, with --count outstanding keys of 64 bytes (100000)
+          bench keyed retry                from KEY.RETRY to the delivery, with --count parked keys (10000); KEY.RESUME likewise
+
+        Which server, and for how long, as with bench run: --server, --start, --store, --sync, --warmup, --duration, --json.
+        The figures beside nats-server: bench compare --peer PATH --rows 'keyed-*'.
 
         A server that knows bellhop.key gets one consumer with it. Any other gets what its users do today: a stream whose subject
         transform uses partition(), and for each partition a durable pull consumer with max_ack_pending 1.
@@ -25,7 +32,7 @@ enum KeyedHelp {
           --rate N                 messages a second; delays then count from when a message was due
           --churn T                a process crashes, joins, leaves, joins, ... this often; leases then run for a second
           --release                with bellhop.release_on_disconnect
-          --warmup T, --duration T 500ms and 2s unless given
+          --turns N                unkeyed, parked: turns of both; 5. The figures are medians of their ratios
 
         """
 }

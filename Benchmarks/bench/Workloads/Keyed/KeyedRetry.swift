@@ -47,7 +47,8 @@ struct KeyedRetry: Sendable {
             guard let park = page.popLast(), let key = park["key"]?.string, let version = park["version"]?.number else {
                 throw BenchError.mismatch("KEY.LIST names no parked key")
             }
-            times.record(try lot.time("RETRY", .object([.init("key", .string(key)), .init("version", .number(version))])).message)
+            times.record(
+                try lot.time("RETRY", .object([.init("key", .string(key)), .init("version", .number(version))])).message)
             progress?.show(Double(sample) / Double(samples), "retrying", nowNs: Clock.nowNs())
         }
         return times

@@ -19,7 +19,8 @@ enum KeyedWorkload: Sendable {
     /// The first is the row's own figure.
     var metrics: [Metric] {
         switch self {
-        case .consume(let workload): return workload.supply.rate == nil ? [.rate, .cpu, .p99, .rss] : [.p99, .p50, .cpu]
+        case .consume(let workload):
+            return workload.supply.rate == nil ? [.rate, .cpu, .p99, .rss] : [.p99, .p50, .cpu, .rate]
         case .beside(let workload):
             if case .keys = workload.burden { return [.rateOfLight, .cpuOfLight, .rate] }
             return [.p99OfLight, .cpuOfLight, .visitsOfLight, .visitsPerLease]

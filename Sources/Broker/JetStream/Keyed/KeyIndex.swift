@@ -34,9 +34,16 @@ final class KeyIndex {
 
     let definition: KeyDefinition
     private let headerName: [UInt8]
-    private unowned let log: any MessageLog
+    private let log: any MessageLog
     private let everything: SubjectFilter
-    private(set) var names = KeyNames()
+    /// Behind a pointer: a property of a class is guarded against overlapping changes at run time, for each message.
+    private(set) var names: KeyNames {
+        @inline(__always) _read { yield keptNames.pointee }
+        @inline(__always) _modify { yield &keptNames.pointee }
+    }
+    private let keptNames: UnsafeMutablePointer<KeyNames>
+    /// With a token: which key a subject has, by the subject's number.
+    private var keysOfSubjects = KeysOfSubjects()
     private var pages: [KeyPage] = []
     private var farLinks: [UInt64: UInt64] = [:]
     /// What is covered: from `start` on, and before `end`.
@@ -57,16 +64,22 @@ final class KeyIndex {
     init(_ definition: KeyDefinition, _ log: any MessageLog) {
         self.definition = definition
         self.log = log
+        keptNames = .allocate(capacity: 1)
+        keptNames.initialize(to: KeyNames())
         everything = SubjectFilter([], log.subjects)
         if case .header(let name) = definition { headerName = Array(name.utf8) } else { headerName = [] }
     }
 
     deinit {
         for page in pages { page.free() }
+        keptNames.deinitialize(count: 1)
+        keptNames.deallocate()
     }
 
     /// Bytes that it holds.
-    var memory: Int { names.memory + pages.reduce(0) { $0 + $1.memory } + farLinks.count * 32 }
+    var memory: Int {
+        names.memory + keysOfSubjects.memory + pages.reduce(0) { $0 + $1.memory } + farLinks.count * 32
+    }
 
     // MARK: Consumers
 
@@ -109,12 +122,12 @@ final class KeyIndex {
             guard steps > 0 else { return .budget }
             switch definition {
             case .token(let place):
-                if let subject = log.subject(of: next) {
-                    append(next, Subject.token(log.subjects.subject(subject), at: place - 1) ?? .empty)
-                }
+                if let subject = log.subject(of: next) { append(next, subject, keyAt: place - 1) }
             case .header:
                 switch log.load(next) {
-                case .message(let message): append(next, KeyIndex.value(of: headerName, in: message.headers))
+                case .message(let message):
+                    let text = KeyIndex.value(of: headerName, in: message.headers)
+                    if !text.isEmpty { append(next, names.use(text)) }
                 case .absent: break
                 case .reading: return .reading
                 case .failed: return .failed
@@ -126,9 +139,21 @@ final class KeyIndex {
         return .covered
     }
 
-    private func append(_ sequence: UInt64, _ text: ByteView) {
-        guard !text.isEmpty else { return }
+    /// A subject that was there before mostly has the key that it had: then neither text is looked at.
+    private func append(_ sequence: UInt64, _ subject: SubjectID, keyAt place: Int) {
+        let subjects = log.subjects
+        if let known = keysOfSubjects.find(subject, subjects.epoch), names.isSame(known) {
+            names.retain(known.id)
+            return append(sequence, known.id)
+        }
+        guard let text = Subject.token(subjects.subject(subject), at: place), !text.isEmpty else { return }
         let key = names.use(text)
+        if key != 0 { keysOfSubjects.set(subject, names.issue(of: key)) }
+        append(sequence, key)
+    }
+
+    /// - Parameter key: with one use more.
+    private func append(_ sequence: UInt64, _ key: KeyID) {
         guard key != 0 else { return }
         let record = names.record(key)
         if record.pointee.tail >= start, record.pointee.tail != 0, let tail = entry(record.pointee.tail) {

@@ -240,7 +240,7 @@ extension KeyedDelivery {
         let entry = table[slot]
         advise(.skipped(sequence: entry.sequence, key: keyText(entry), reason: reason.text))
         finish(slot)
-        afterRecord { [weak self] in self?.done(entry.sequence) }
+        afterRecord { [consumer] in consumer.keyed?.done(entry.sequence) }
     }
 }
 

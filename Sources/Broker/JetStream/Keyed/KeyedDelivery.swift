@@ -11,10 +11,18 @@ import Wire
 /// KeyedChoice chooses and leases, KeyedAcks takes acks, KeyedParking parks, KeyedClock has the deadlines, KeyedRemoval what
 /// the stream removes, KeyedJournaling records.
 final class KeyedDelivery {
-    unowned let consumer: Consumer
+    /// Unchecked, because it is asked several times for each message, and nothing keeps this object longer than its consumer.
+    unowned(unsafe) let consumer: Consumer
+    let log: any MessageLog
     var settings: KeyedSettings
     let index: KeyIndex
-    var table = OutstandingTable()
+
+    /// Behind a pointer, as the consumer's own state is, and for the same reason.
+    var table: OutstandingTable {
+        @inline(__always) _read { yield keptTable.pointee }
+        @inline(__always) _modify { yield &keptTable.pointee }
+    }
+    private let keptTable: UnsafeMutablePointer<OutstandingTable>
 
     // MARK: Consumer sequences
 
@@ -50,7 +58,12 @@ final class KeyedDelivery {
 
     // MARK: Journal
 
-    var record = KeyedRecord()
+    /// Likewise.
+    var record: KeyedRecord {
+        @inline(__always) _read { yield keptRecord.pointee }
+        @inline(__always) _modify { yield &keptRecord.pointee }
+    }
+    private let keptRecord: UnsafeMutablePointer<KeyedRecord>
     /// The number of the turn whose record comes next.
     var batch: UInt64 = 1
     /// Entries that wait for the journal, in the order of their batches.
@@ -91,6 +104,11 @@ final class KeyedDelivery {
     init(_ consumer: Consumer, _ settings: KeyedSettings, _ recovered: RecoveredKeyedState?) {
         self.consumer = consumer
         self.settings = settings
+        log = consumer.stream.log
+        keptTable = .allocate(capacity: 1)
+        keptTable.initialize(to: OutstandingTable())
+        keptRecord = .allocate(capacity: 1)
+        keptRecord.initialize(to: KeyedRecord())
         index = consumer.stream.keyIndexes.index(settings.key)
         circuit = settings.circuit.map(CircuitState.init)
         if let recovered { take(recovered) } else { beginSequences() }
@@ -105,7 +123,13 @@ final class KeyedDelivery {
         index.attach(self, from: sequence, needs)
     }
 
-    var log: any MessageLog { consumer.stream.log }
+    deinit {
+        keptTable.deinitialize(count: 1)
+        keptTable.deallocate()
+        keptRecord.deinitialize(count: 1)
+        keptRecord.deallocate()
+    }
+
     var host: any StreamHost { consumer.stream.host }
 
     /// The lowest sequence that is not done.

@@ -24,7 +24,10 @@ extension KeyedDelivery {
         let ended = batch
         batch += 1
         guard consumer.journalID != nil else { return settled(ended) }
-        consumer.stream.afterJournalCommit { [weak self] in self?.settled(ended) }
+        // The commit keeps its consumer: a weak reference would make each count of references to this object slow for good.
+        consumer.stream.afterJournalCommit { [consumer] in
+            if !consumer.isStopped { consumer.keyed?.settled(ended) }
+        }
     }
 
     /// Where nothing is kept, what the end of a turn has brought is seen to in the next one.
@@ -126,9 +129,9 @@ extension KeyedDelivery {
             durableEnd = max(durableEnd, end)
             return
         }
-        consumer.stream.afterJournalCommit { [weak self] in
-            guard let self else { return }
-            durableEnd = max(durableEnd, end)
+        consumer.stream.afterJournalCommit { [consumer] in
+            guard !consumer.isStopped, let keyed = consumer.keyed else { return }
+            keyed.durableEnd = max(keyed.durableEnd, end)
             consumer.touch()
         }
     }

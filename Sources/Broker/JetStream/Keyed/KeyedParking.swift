@@ -57,7 +57,7 @@ extension KeyedDelivery {
         let sequence = table[slot].sequence
         endPark(slot, .skipped, bytes: nil)
         finish(slot)
-        afterRecord { [weak self] in self?.done(sequence) }
+        afterRecord { [consumer] in consumer.keyed?.done(sequence) }
     }
 
     /// An entry is no longer parked. What becomes of it is the caller's matter.
