@@ -212,6 +212,33 @@ struct ConsumerModel {
         exhausted.remove(sequence)
     }
 
+    /// The stream was purged: the consumer goes on behind what that has left it nothing of.
+    mutating func purged(_ pattern: String?, _ stream: StreamModel) {
+        let isWithin = !config.filters.isEmpty && config.filters.allSatisfy { isSubset($0, of: pattern) }
+        let isWider = config.filters.isEmpty || config.filters.contains { isSubset(pattern, of: $0) }
+        guard pattern == nil || isWithin || isWider else { return }
+        var start = max(1, stream.firstSequence)
+        if let pattern, isWithin {
+            start = stream.messages.first { matches(pattern, $0.subject) }?.sequence ?? stream.lastSequence + 1
+        }
+        guard start - 1 > delivered.stream || start - 1 > floor.stream else { return }
+        delivered.stream = max(delivered.stream, start - 1)
+        let hadStarts = !starts.isEmpty
+        starts.removeAll { $0 < start }
+        next = starts.first ?? max(next, start, hadStarts ? startsEnd + 1 : 0)
+        if let lowest = pending.keys.min() {
+            floor.stream = max(floor.stream, min(start, lowest) - 1)
+        } else {
+            floor = delivered
+        }
+    }
+
+    private func isSubset(_ pattern: String?, of other: String?) -> Bool {
+        guard let other else { return true }
+        guard let pattern else { return false }
+        return SubjectText.isSubset(pattern, of: other)
+    }
+
     // MARK: Acks
 
     /// - Returns: the sequences that the stream may remove now.

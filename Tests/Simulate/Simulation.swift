@@ -93,6 +93,9 @@ final class Simulation {
         model.onRemoved = { [unowned self] message in
             for name in consumers.keys { consumers[name]?.removed(message.sequence) }
         }
+        model.onPurged = { [unowned self] model, pattern in
+            for name in consumers.keys { consumers[name]?.purged(pattern, model) }
+        }
     }
 
     /// Where a publish may have to wait for the disk, what others do meanwhile comes first.

@@ -47,6 +47,7 @@ extension StreamModel {
         trial.recent = nil
         // Nor does it ask who is interested.
         trial.isWanted = { _ in true }
+        trial.onPurged = { _, _ in }
         var all: [Checked] = []
         var subjects: Set<String> = []
         for attempt in messages {

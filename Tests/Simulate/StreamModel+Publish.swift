@@ -222,6 +222,7 @@ extension StreamModel {
         enforceLimits()
         if rollup == "sub" { _ = removeAll { $0.subject == subject && $0.sequence < sequence } }
         if rollup == "all" { _ = removeAll { $0.sequence < sequence } }
+        if !rollup.isEmpty { onPurged(self, rollup == "sub" ? subject : nil) }
     }
 
     private mutating func republish(_ message: ModelMessage, previous: UInt64) {

@@ -101,7 +101,11 @@ extension StreamModel {
             try checkFiring(message, &checked, world)
         }
         lastTimeNs = message.timeNs - 1
+        let moveConsumers = onPurged
+        // What has expired moves no consumer, nor does the marker in its place.
+        if message.isMarker { onPurged = { _, _ in } }
         _ = store(checked, nowNs: message.timeNs)
+        onPurged = moveConsumers
     }
 
     /// A message as a consumer has sent it to its client.

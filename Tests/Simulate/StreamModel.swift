@@ -54,6 +54,8 @@ struct StreamModel {
     var isWanted: (String) -> Bool = { _ in true }
     /// Told of each message that goes.
     var onRemoved: (ModelMessage) -> Void = { _ in }
+    /// Asked to move consumers behind what a purge or a rollup has removed, of some subjects or of all.
+    var onPurged: (_ model: StreamModel, _ pattern: String?) -> Void = { _, _ in }
     /// What is to be published elsewhere, in order.
     var republished: [(subject: String, headers: String, body: String)] = []
 
@@ -126,6 +128,7 @@ struct StreamModel {
         let gone = Set(matching)
         let count = removeAll { gone.contains($0.sequence) }
         if filter.isEmpty && sequence > lastSequence + 1 { lastSequence = sequence - 1 }
+        onPurged(self, filter.isEmpty ? nil : filter)
         return count
     }
 

@@ -53,6 +53,9 @@ final class Consumer {
     var isStopped = false
     var record = TurnRecord()
     var ackReplies = AckReplies()
+    /// The first message that it would have been given, was removed, and may come back with a crash: a record that passes
+    /// over it must follow the removal.
+    var removedAhead: UInt64 = .max
     /// Terminations of messages that the stream removed: told at the end of the turn, not from within the log.
     var removals: [Removal] = []
     /// An interest or workqueue stream wants to know what is done.
