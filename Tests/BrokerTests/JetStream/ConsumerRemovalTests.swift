@@ -32,19 +32,20 @@ import Wire
     }
 
     /// What nats-server 2.15.1 shows: delivered and ack floor (consumer and stream sequences), pending acks, pending messages.
-    @Test(arguments: [
-        ("", [], 0, [], [0, 10, 0, 10, 0, 0]),
-        (#"{"filter":"s.a"}"#, [], 0, [], [0, 1, 0, 1, 0, 5]),
-        (#"{"filter":"s.b"}"#, [], 0, [], [0, 0, 0, 0, 0, 5]),
-        (#"{"keep":3}"#, [], 4, [], [4, 7, 4, 7, 0, 3]),
-        (#"{"seq":4}"#, [], 4, [], [4, 4, 3, 3, 1, 6]),
-        (#"{"seq":20}"#, [], 4, [1], [4, 19, 4, 19, 0, 0]),
-        (#"{"filter":"s.a"}"#, ["s.a"], 3, [2], [3, 10, 3, 10, 0, 0]),
-        (#"{"filter":"s.a","keep":2}"#, ["s.a"], 0, [], [0, 6, 0, 6, 0, 2]),
-        (#"{"filter":"s.>"}"#, ["s.a"], 2, [], [2, 10, 2, 10, 0, 0]),
-        (#"{"filter":"s.a"}"#, ["s.a", "s.b"], 0, [], [0, 1, 0, 1, 0, 5]),
-        (#"{"filter":"s.b"}"#, ["s.a"], 2, [1], [2, 3, 1, 2, 1, 3]),
-    ] as [(String, [String], Int, Set<Int>, [UInt64])])
+    @Test(
+        arguments: [
+            ("", [], 0, [], [0, 10, 0, 10, 0, 0]),
+            (#"{"filter":"s.a"}"#, [], 0, [], [0, 1, 0, 1, 0, 5]),
+            (#"{"filter":"s.b"}"#, [], 0, [], [0, 0, 0, 0, 0, 5]),
+            (#"{"keep":3}"#, [], 4, [], [4, 7, 4, 7, 0, 3]),
+            (#"{"seq":4}"#, [], 4, [], [4, 4, 3, 3, 1, 6]),
+            (#"{"seq":20}"#, [], 4, [1], [4, 19, 4, 19, 0, 0]),
+            (#"{"filter":"s.a"}"#, ["s.a"], 3, [2], [3, 10, 3, 10, 0, 0]),
+            (#"{"filter":"s.a","keep":2}"#, ["s.a"], 0, [], [0, 6, 0, 6, 0, 2]),
+            (#"{"filter":"s.>"}"#, ["s.a"], 2, [], [2, 10, 2, 10, 0, 0]),
+            (#"{"filter":"s.a"}"#, ["s.a", "s.b"], 0, [], [0, 1, 0, 1, 0, 5]),
+            (#"{"filter":"s.b"}"#, ["s.a"], 2, [1], [2, 3, 1, 2, 1, 3]),
+        ] as [(String, [String], Int, Set<Int>, [UInt64])])
     func purgesMoveConsumers(_ purge: String, _ filters: [String], _ given: Int, _ acked: Set<Int>, _ shown: [UInt64]) throws {
         let disk = try StoredStream.makeDisk()
         let (kit, consumer) = try filled(on: disk, filters: filters, given: given, acked: acked)
