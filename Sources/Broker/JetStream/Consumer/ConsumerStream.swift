@@ -18,7 +18,13 @@ protocol ConsumerStream: AnyObject {
     /// A consumer is done with a message: an interest or workqueue stream may remove it now.
     func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64)
     /// Runs `action` once everything that is in the journal now is durable; at once if there is nothing to wait for.
+    ///
+    /// Never, if it will not be: then the consumer must not be confirmed.
     func afterJournalCommit(_ action: @escaping () -> Void)
+    /// Runs `action` once everything that is in the journal now is durable, with the error if it never will be.
+    func afterJournal(_ action: @escaping (StoreError?) -> Void)
+    /// Why the journal takes nothing any more.
+    var journalFailure: StoreError? { get }
     /// The last commit of the journal that counts as durable.
     var journalSettled: UInt64 { get }
     /// The consumer cannot go on before more of the journal counts as durable: has it touched when a commit has finished.
@@ -47,4 +53,6 @@ extension ConsumerStream {
     func limitsApplyAgain() {}
     func journalFollowsLog() {}
     var areRemovalsDurable: Bool { true }
+    func afterJournal(_ action: @escaping (StoreError?) -> Void) { afterJournalCommit { action(nil) } }
+    var journalFailure: StoreError? { nil }
 }

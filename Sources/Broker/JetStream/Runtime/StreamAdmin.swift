@@ -51,7 +51,7 @@ final class StreamAdmin {
     /// The mail keeps the order of one client's publishes and requests.
     private func forward(_ message: Message, to name: ByteView, _ kind: APIResponse.Kind, _ account: JetStreamAccount) {
         guard let entry = account.stream(name.string) else {
-            return router.refuse(APICall(message, kind, account), .streamNotFound)
+            return router.refuse(APICall(message, kind, account), account.offline(name.string) ?? .streamNotFound)
         }
         router.endpoints.stage(
             to: entry.requests, from: router.origin, subject: message.subject, reply: message.reply,

@@ -75,6 +75,7 @@ final class StreamLifecycle {
 
     private func begin(_ call: APICall) {
         do throws(APIError) {
+            if let error = call.account.offline(call.lastToken) { throw error }
             switch call.kind {
             case .streamCreate: try create(call)
             case .streamUpdate: try update(call)
@@ -329,6 +330,7 @@ extension StreamLifecycle {
         let call = restore.call
         let config: StreamConfig
         do throws(APIError) {
+            if let error = call.account.offline(call.lastToken) { throw error }
             // Others may have come in the meantime.
             config = try checkedForRestore(restore.config, call.account)
         } catch {

@@ -25,6 +25,8 @@ final class Stream: ConsumerStream {
     var onConsumerRemoved: ((Consumer) -> Void)?
     /// Adds what is known of the streams that this one copies.
     var onInfo: ((inout StreamInfo) -> Void)?
+    /// Hears why nothing more is stored until a restart.
+    var onFailed: ((StoreError) -> Void)?
     /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
     var roomForBytes: ((Int) -> APIError?)?
 
@@ -33,6 +35,8 @@ final class Stream: ConsumerStream {
     var visibleSequence: UInt64
     /// Set when a write or a sync has failed: nothing more is stored until a restart.
     var failure: StoreError?
+    /// Set when the consumers' journal cannot be written any more: nothing that waits for it is confirmed until a restart.
+    var journalFailure: StoreError?
     var releases = ReleaseQueue()
     /// Answers that wait for a commit of the log or the journal, by ticket.
     var logWaits = CommitWaits()
