@@ -32,10 +32,11 @@ let package = Package(
 
         // Imports run downwards only; docs/ARCHITECTURE.md says what each module owns.
         .target(name: "Wire", swiftSettings: settings),
-        .target(name: "Reactor", dependencies: ["CLinux"], swiftSettings: settings),
-        .target(name: "Store", dependencies: ["Wire", "CLinux"], swiftSettings: settings),
+        .target(name: "Locks", swiftSettings: settings),
+        .target(name: "Reactor", dependencies: ["CLinux", "Locks"], swiftSettings: settings),
+        .target(name: "Store", dependencies: ["Wire", "CLinux", "Locks"], swiftSettings: settings),
         .target(
-            name: "Broker", dependencies: ["Wire", "Reactor", "Store", "CLinux", "CCrypt", "COpenSSL"],
+            name: "Broker", dependencies: ["Wire", "Reactor", "Store", "Locks", "CLinux", "CCrypt", "COpenSSL"],
             swiftSettings: settings),
         .executableTarget(name: "brokerd", dependencies: ["Broker"], swiftSettings: settings),
         .executableTarget(

@@ -2,6 +2,7 @@
 
 import CLinux
 import Glibc
+import Locks
 import Synchronization
 
 /// Starts one thread per loop and waits for their end.
@@ -74,10 +75,10 @@ private final class StartGate: Sendable {
         var waiting: Int
         var failure: (any Error)?
     }
-    private let state: Mutex<State>
+    private let state: Locked<State>
     private let turnstile = Atomic<UInt32>(0)
 
-    init(parties: Int) { state = Mutex(State(waiting: parties, failure: nil)) }
+    init(parties: Int) { state = Locked(State(waiting: parties, failure: nil)) }
 
     var failure: (any Error)? { state.withLock { $0.failure } }
 
@@ -105,12 +106,12 @@ final class SlotAllocator: Sendable {
         var next: Int32 = 0
         var unused: [[Int32]]
     }
-    private let state: Mutex<State>
+    private let state: Locked<State>
     private let capacity: Int
 
     init(capacity: Int, loopCount: Int) {
         self.capacity = capacity
-        state = Mutex(State(unused: Array(repeating: [], count: loopCount)))
+        state = Locked(State(unused: Array(repeating: [], count: loopCount)))
     }
 
     func take(forLoop loop: Int) -> Int32? {

@@ -2,6 +2,7 @@
 
 import CLinux
 import Glibc
+import Locks
 import Synchronization
 
 /// The one way onto a loop from outside. Posting takes one lock and, only if the loop sleeps, one wake-up.
@@ -15,8 +16,7 @@ public final class Mailbox: Sendable {
         var tasks: [Task] = []
     }
 
-    private let contents = Mutex(Contents())
-    private let order = VisibleOrder()
+    private let contents = Locked(Contents())
     /// True from a post until the loop takes the contents.
     private let filled = Atomic<Bool>(false)
     private let asleep = Atomic<Bool>(false)
@@ -33,10 +33,7 @@ public final class Mailbox: Sendable {
 
     /// Runs `task` on the loop, in the order of posting.
     public func post(_ task: @escaping Task) {
-        contents.withLock {
-            $0.tasks.append(task)
-            order.pass()
-        }
+        contents.withLock { $0.tasks.append(task) }
         announce()
     }
 
@@ -44,14 +41,12 @@ public final class Mailbox: Sendable {
     func post(first: OutputBufferRef, last: OutputBufferRef) {
         let head = UInt(bitPattern: first), tail = UInt(bitPattern: last)
         contents.withLock { box in
-            order.pass()
             if let previous = OutputBufferRef(bitPattern: box.lastBlock) {
                 previous.pointee.next = OutputBufferRef(bitPattern: head)
             } else {
                 box.firstBlock = head
             }
             box.lastBlock = tail
-            order.pass()
         }
         announce()
     }
@@ -93,7 +88,6 @@ public final class Mailbox: Sendable {
         filled.store(false, ordering: .sequentiallyConsistent)
         let taken = contents.withLock { box in
             let taken = box
-            order.pass()
             box.firstBlock = 0
             box.lastBlock = 0
             box.tasks = []

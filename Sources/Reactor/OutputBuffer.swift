@@ -1,7 +1,7 @@
 // Memory for bytes on their way out: one block with its bookkeeping in front, so that queues link blocks, not objects.
 
 import Glibc
-import Synchronization
+import Locks
 
 public typealias OutputBufferRef = UnsafeMutablePointer<OutputBuffer>
 
@@ -120,14 +120,10 @@ struct BufferPool {
 /// Large blocks shared by all loops: a loop that only receives hands them back to the one that only sends.
 final class BufferShelf: Sendable {
     private static let kept = 16
-    private let blocks = Mutex<[UInt]>([])
-    private let order = VisibleOrder()
+    private let blocks = Locked<[UInt]>([])
 
     func take() -> OutputBufferRef? {
-        let address = blocks.withLock { list in
-            order.pass()
-            return list.popLast()
-        }
+        let address = blocks.withLock { $0.popLast() }
         return address.flatMap { OutputBufferRef(bitPattern: $0) }
     }
 
@@ -136,7 +132,6 @@ final class BufferShelf: Sendable {
         let kept = blocks.withLock { list in
             guard list.count < BufferShelf.kept else { return false }
             list.append(address)
-            order.pass()
             return true
         }
         if !kept { free(block) }

@@ -1,7 +1,7 @@
 // Threads for what must not run on a loop: password hashes, name lookups, files.
 
 import Glibc
-import Synchronization
+import Locks
 
 /// A few threads, started when first needed, that run jobs in the order they came.
 ///
@@ -17,7 +17,7 @@ public final class WorkerPool: Sendable {
         var threads = 0
         var idle = 0
     }
-    private let state = Mutex(State())
+    private let state = Locked(State())
     /// Counts jobs that wait; the threads sleep on it.
     private nonisolated(unsafe) let available: UnsafeMutablePointer<sem_t>
     private let threadsMax: Int

@@ -1,6 +1,6 @@
 // The consumer journal on disk: two files that take turns, one of them active. docs/storage-journal.md describes them.
 
-import Synchronization
+import Locks
 import Wire
 
 /// Appends go to the active file; when most of that is history, one commit writes the state of all consumers into the other
@@ -41,10 +41,10 @@ public final class FileConsumerJournal: ConsumerJournal {
 
     /// What a commit's job hands back.
     private final class Commit: Sendable {
-        let writer: Mutex<JournalWriter?>
+        let writer: Locked<JournalWriter?>
         let isRewrite: Bool
         init(isRewrite: Bool) {
-            writer = Mutex(nil)
+            writer = Locked(nil)
             self.isRewrite = isRewrite
         }
     }

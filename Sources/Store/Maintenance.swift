@@ -1,6 +1,6 @@
 // What a log has to do beside its commits: prepare the next segment, take back those that nobody needs, rewrite sparse ones.
 
-import Synchronization
+import Locks
 
 /// What a maintenance job has done, for the loop to take over.
 final class MaintenanceOutcome: Sendable {
@@ -9,7 +9,7 @@ final class MaintenanceOutcome: Sendable {
         var ranges: [ClosedRange<UInt64>] = []
         var rewritten: RewrittenSegment?
     }
-    let result = Mutex(Result())
+    let result = Locked(Result())
 }
 
 struct MaintenanceState {

@@ -1,6 +1,7 @@
 // Memory that others may still be reading is not freed before each of them has begun anew.
 
 import Glibc
+import Locks
 import Synchronization
 import Testing
 
@@ -111,7 +112,7 @@ import Testing
 @Test func mailboxKeepsOrderAndWakes() throws {
     let loops = try TestLoops(count: 2)
     defer { loops.stop() }
-    final class Log: Sendable { let seen = Mutex<[Int]>([]) }
+    final class Log: Sendable { let seen = Locked<[Int]>([]) }
     let log = Log()
     for number in 0..<2_000 {
         loops.group.mailboxes[1].post { _ in log.seen.withLock { $0.append(number) } }

@@ -1,5 +1,5 @@
 import Glibc
-import Synchronization
+import Locks
 import Testing
 
 @testable import Reactor
@@ -33,7 +33,7 @@ private func pair() throws -> (TestSocket, Int32) {
 
 @Test func tasksRunInTheOrderOfPosting() throws {
     let loops = try RunningLoops { _ in nil }
-    let order = Mutex<[Int]>([])
+    let order = Locked<[Int]>([])
     for number in 0..<1_000 { loops.group.mailboxes[0].post { _ in order.withLock { $0.append(number) } } }
     #expect(loops.on { _ in true } == true)
     #expect(order.withLock { $0 } == Array(0..<1_000))
@@ -42,7 +42,7 @@ private func pair() throws -> (TestSocket, Int32) {
 
 @Test func timersOfALoopFireAndCanBeCancelled() throws {
     let loops = try RunningLoops { _ in nil }
-    let fired = Mutex<[Int]>([])
+    let fired = Locked<[Int]>([])
     let done = Answer<Bool>()
     let startNs = Clock.monotonicNs()
     _ = loops.on { loop in
@@ -134,7 +134,7 @@ private func pair() throws -> (TestSocket, Int32) {
 @Test func pausedChannelsAreNotRead() throws {
     let loops = try RunningLoops { _ in nil }
     let (socket, fd) = try pair()
-    let seen = Mutex<[UInt8]>([])
+    let seen = Locked<[UInt8]>([])
     let id = loops.on { loop -> ChannelID? in
         var id: ChannelID?
         loop.adopt(FileDescriptor(owning: fd)) { channel in

@@ -1,7 +1,7 @@
 // Loops on threads of their own, and plain blocking sockets to talk to them. For tests.
 
 import Glibc
-import Synchronization
+import Locks
 import Testing
 
 @testable import Reactor
@@ -40,7 +40,7 @@ final class RunningLoops: Sendable {
 
 /// A value that another thread supplies.
 final class Answer<Value: Sendable>: Sendable {
-    private let value = Mutex<Value?>(nil)
+    private let value = Locked<Value?>(nil)
 
     func set(_ new: Value) { value.withLock { $0 = new } }
 

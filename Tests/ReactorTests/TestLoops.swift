@@ -1,6 +1,7 @@
 // Loops on threads of their own, and channels whose other end the test holds.
 
 import Glibc
+import Locks
 import Synchronization
 
 @testable import Reactor
@@ -92,7 +93,7 @@ final class RecordingHandler: ChannelHandler, Sendable {
         var consumed = 0
         var closed: [CloseReason] = []
     }
-    let seen = Mutex(Seen())
+    let seen = Locked(Seen())
     private let rule: @Sendable (UnsafePointer<UInt8>, Int) -> ReadOutcome
 
     init(_ rule: @escaping @Sendable (UnsafePointer<UInt8>, Int) -> ReadOutcome = { ReadOutcome(consumed: $1) }) {
@@ -115,7 +116,7 @@ final class RecordingHandler: ChannelHandler, Sendable {
 
 /// A value that one thread leaves for another.
 final class Slot<T: Sendable>: Sendable {
-    private let value = Mutex<T?>(nil)
+    private let value = Locked<T?>(nil)
     func set(_ new: T) { value.withLock { $0 = new } }
     func wait() -> T {
         while true {

@@ -1,8 +1,8 @@
 // A disk in memory that forgets in a crash what was not synced, fills up, and fails when told to.
 
 import Glibc
+import Locks
 import Store
-import Synchronization
 
 /// What a call does to the disk.
 public enum DiskCall: String, Sendable {
@@ -57,10 +57,10 @@ public final class SimulatedDisk: Disk {
         var beforeChange: (@Sendable (DiskCall, String) -> Void)?
     }
 
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
-    public init() { state = Mutex(State()) }
-    private init(_ kept: State) { state = Mutex(kept) }
+    public init() { state = Locked(State()) }
+    private init(_ kept: State) { state = Locked(kept) }
 
     // MARK: Steering
 

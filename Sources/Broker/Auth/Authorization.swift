@@ -1,6 +1,6 @@
 // The one door: every path that takes a message from a client, or gives it one, asks here and nowhere else.
 
-import Synchronization
+import Locks
 import Wire
 
 /// What one connection may do: who it is, the permissions it shares with others of the same user, and the replies it
@@ -15,10 +15,10 @@ public struct Authorization: Sendable {
     /// Given by deliveries on any loop, used on the connection's own.
     private final class SharedPermits: Sendable {
         let options: ResponsePermissionOptions
-        let table: Mutex<ResponsePermits>
+        let table: Locked<ResponsePermits>
         init(_ options: ResponsePermissionOptions) {
             self.options = options
-            table = Mutex(ResponsePermits(options))
+            table = Locked(ResponsePermits(options))
         }
     }
 

@@ -1,6 +1,7 @@
 // The broker's log. Any thread may write to it; it throws nothing and waits for nobody longer than a few milliseconds.
 
 import Glibc
+import Locks
 import Synchronization
 
 public final class Logger: Sendable {
@@ -9,7 +10,7 @@ public final class Logger: Sendable {
         var options: LogOptions
     }
 
-    private let state: Mutex<State>
+    private let state: Locked<State>
     private let debugFlag: Atomic<Bool>
     private let traceFlag: Atomic<Bool>
     private let processID = getpid()
@@ -18,7 +19,7 @@ public final class Logger: Sendable {
     /// Opens the log that the options name: a file, syslog, or standard error. Throws
     /// `error opening file: open F: …` if the file cannot be opened; nats-server does not start then.
     public init(_ options: LogOptions, program: String = "brokerd") throws(FileFailure) {
-        state = Mutex(State(sink: try LogSink(options, program: program), options: options))
+        state = Locked(State(sink: try LogSink(options, program: program), options: options))
         debugFlag = Atomic(options.debug)
         traceFlag = Atomic(options.trace)
         self.program = program

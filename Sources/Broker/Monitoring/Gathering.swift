@@ -1,7 +1,7 @@
 // Asks every loop for a part of an answer, without stopping any of them.
 
+import Locks
 import Reactor
-import Synchronization
 
 /// Collects one part per loop and gives all of them, in the order of the loops, to `finish`: on the thread of the loop
 /// that is last, or on a worker. Parts are copies; nothing of a loop leaves it.
@@ -10,11 +10,11 @@ final class Gathering<Part: Sendable>: Sendable {
         var parts: [Part?]
         var missing: Int
     }
-    private let state: Mutex<State>
+    private let state: Locked<State>
     private let finish: @Sendable ([Part]) -> Void
 
     private init(loops: Int, finish: @escaping @Sendable ([Part]) -> Void) {
-        state = Mutex(State(parts: Array(repeating: nil, count: loops), missing: loops))
+        state = Locked(State(parts: Array(repeating: nil, count: loops), missing: loops))
         self.finish = finish
     }
 

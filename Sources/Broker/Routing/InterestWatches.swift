@@ -1,5 +1,6 @@
 // Tells whoever asked when subscriptions to a subject come or go: push consumers deliver only while somebody listens.
 
+import Locks
 import Synchronization
 import Wire
 
@@ -17,7 +18,7 @@ final class InterestWatches: Sendable {
         var bySubject: [[UInt8]: [UInt64]] = [:]
         var next: UInt64 = 0
     }
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let count = Atomic<Int>(0)
 
     /// Has `changed` called on any thread, with the index locked: it may post, and nothing else.

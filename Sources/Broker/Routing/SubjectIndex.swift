@@ -9,6 +9,7 @@
 // This is in place of whole snapshots of the index: a SUB changes one list, so 100,000 of them cost linear time, and a
 // publish that starts after the SUB was answered sees it, because the store came before the answer.
 
+import Locks
 import Synchronization
 import Wire
 
@@ -24,7 +25,7 @@ public final class SubjectIndex: Sendable {
 
     private let hashSeed: UInt64
     private nonisolated(unsafe) let root: NodeRef
-    private let writer = Mutex(())
+    private let writer = Locked(())
 
     /// Frees memory once no loop can still be reading it.
     package typealias Retire = (UnsafeMutableRawPointer) -> Void

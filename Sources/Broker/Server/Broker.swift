@@ -1,6 +1,7 @@
 // One broker: its accounts, its loops, and the settings that are in force.
 
 import Glibc
+import Locks
 import Reactor
 import Synchronization
 import Wire
@@ -37,7 +38,7 @@ public final class Broker: Sendable {
         var clientAddress: SocketAddress?
         var monitorAddress: SocketAddress?
     }
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     /// - Throws: a `BrokerFailure` whose text says what to do.
     public init(_ configuration: LoadedConfiguration, log: Logger) throws {
@@ -53,7 +54,7 @@ public final class Broker: Sendable {
         }
         serverID = key.text
         serverName = options.serverName ?? serverID
-        state = Mutex(
+        state = Locked(
             State(
                 options: options, loader: configuration.loader, digest: configuration.digest,
                 loadedWallNs: startedWallNs))

@@ -1,5 +1,6 @@
 // What a delivery on another loop may need to know of the connection it goes to.
 
+import Locks
 import Synchronization
 import Wire
 
@@ -8,14 +9,14 @@ public final class Subscriber: Sendable {
     let clientID: UInt64
     /// The connection has closed.
     let hasLeft = Atomic<Bool>(false)
-    private let authorization: Mutex<Authorization?>
+    private let authorization: Locked<Authorization?>
 
     /// Stands for the broker's own endpoints.
     static let broker = Subscriber(clientID: 0)
 
     package init(clientID: UInt64) {
         self.clientID = clientID
-        authorization = Mutex(nil)
+        authorization = Locked(nil)
     }
 
     func set(_ new: Authorization) { authorization.withLock { $0 = new } }

@@ -1,6 +1,7 @@
 // Streams on disks that forget, fill up, fail and rot, as whole directories.
 
 import Glibc
+import Locks
 import Store
 import StoreKit
 import Synchronization
@@ -25,7 +26,7 @@ import Wire
 
     @Test func creationIsWholeOrNothing() throws {
         let disk = try StoredStream.makeDisk()
-        let points = Atomic<Int>(0), faults = Mutex<[String]>([])
+        let points = Atomic<Int>(0), faults = Locked<[String]>([])
         disk.beforeChange { [unowned disk] call, path in
             for seed in 0..<8 as Range<UInt64> {
                 let left = disk.crashed(seed: seed)

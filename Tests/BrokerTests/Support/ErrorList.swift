@@ -1,9 +1,9 @@
 // Errors from several threads. For tests.
 
-import Synchronization
+import Locks
 
 final class ErrorList: Sendable {
-    private let errors = Mutex<[any Error]>([])
+    private let errors = Locked<[any Error]>([])
     func append(_ error: any Error) { errors.withLock { $0.append(error) } }
     var first: (any Error)? { errors.withLock { $0.first } }
 }

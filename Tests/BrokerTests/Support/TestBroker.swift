@@ -1,8 +1,8 @@
 // A whole broker inside the test process: real loops, real sockets, a port that the system chose.
 
 import Glibc
+import Locks
 import Reactor
-import Synchronization
 
 @testable import Broker
 
@@ -68,11 +68,11 @@ final class TestBroker: Sendable {
 }
 
 private final class Answers<T: Sendable>: Sendable {
-    let values = Mutex<[T]>([])
+    let values = Locked<[T]>([])
 }
 
 private final class Box: Sendable {
-    let text = Mutex<String?>(nil)
+    let text = Locked<String?>(nil)
 }
 
 struct TestFailure: Error, CustomStringConvertible {

@@ -7,23 +7,31 @@ import Wire
 
 /// Covers the stream from the lowest message that any of its consumers has not finished, to as far as one has read. The
 /// messages of a key form a chain: each entry holds the distance to the next one. So what waits behind a blocked key costs
-/// eight bytes a message, and nothing in the consumer.
+/// eight to ten bytes a message, and nothing in the consumer. Of what all consumers have read, only what waits is kept: a
+/// key that is parked for weeks costs what waits behind it, not what passes by.
 final class KeyIndex {
-    private struct Entry {
-        var key: KeyID
-        /// To the next message of the key; 0 at its last, `far` where it does not fit.
-        var distance: UInt32
-        static let far = UInt32.max
+    /// How far a call has come.
+    enum Reach {
+        case covered
+        /// A message has to come from the disk first.
+        case reading
+        /// A message could not be read.
+        case failed
+        /// The caller's steps are used up.
+        case budget
     }
 
-    private struct Page {
-        /// The first sequence, divided by the page's size.
-        let number: UInt64
-        let entries: UnsafeMutablePointer<Entry>
+    /// What a consumer needs of the index.
+    struct User {
+        /// The lowest sequence that it still needs.
+        let floor: () -> UInt64
+        /// Of everything before, it needs only what waits behind something outstanding.
+        let read: () -> UInt64
+        /// Of what it has read: from where on it needs a key's messages; nil where nothing of the key is outstanding.
+        let lowest: (KeyID) -> UInt64?
+        /// The index begins anew, and the consumer waits until it is back at its read position.
+        let beginsAnew: () -> Void
     }
-
-    private static let shift: UInt64 = 10
-    private static let pageSize = 1 << 10
 
     let definition: KeyDefinition
     private let headerName: [UInt8]
@@ -37,15 +45,22 @@ final class KeyIndex {
     private let keptNames: UnsafeMutablePointer<KeyNames>
     /// With a token: which key a subject has, by the subject's number.
     private var keysOfSubjects = KeysOfSubjects()
-    private var pages: [Page] = []
+    private var pages: [KeyPage] = []
     private var farLinks: [UInt64: UInt64] = [:]
     /// What is covered: from `start` on, and before `end`.
     private(set) var start: UInt64 = 0
     private(set) var end: UInt64 = 0
+    /// From here on, every message is covered; before, only what waits, and what that waits for.
+    private(set) var complete: UInt64 = 0
     /// Pages are given back when so many have gathered since the last time.
-    private var pagesAtTrim = 16
+    private var pagesAtTrim = KeyIndex.pagesMin
+    private static let pagesMin = 128
+    /// Where the next page to be compacted is looked for, and how many may be: two for each new one.
+    private var compactPlace = 0
+    private var compactCredit = 0
+    private static let compactMax = 512
     /// The consumers that use it.
-    private var users: [ObjectIdentifier: () -> UInt64] = [:]
+    private var users: [(id: ObjectIdentifier, needs: User)] = []
 
     init(_ definition: KeyDefinition, _ log: any MessageLog) {
         self.definition = definition
@@ -57,43 +72,37 @@ final class KeyIndex {
     }
 
     deinit {
-        for page in pages { page.entries.deallocate() }
+        for page in pages { page.free() }
         keptNames.deinitialize(count: 1)
         keptNames.deallocate()
     }
 
     /// Bytes that it holds.
     var memory: Int {
-        names.memory + keysOfSubjects.memory + pages.count * (KeyIndex.pageSize * MemoryLayout<Entry>.stride + 16)
+        names.memory + keysOfSubjects.memory + pages.reduce(0) { $0 + $1.memory } + farLinks.count * 32
     }
 
     // MARK: Consumers
 
-    /// A consumer needs everything from a sequence on.
-    ///
-    /// - Parameter floor: asked for the lowest sequence that it still needs.
-    func attach(_ user: AnyObject, from sequence: UInt64, floor: @escaping () -> UInt64) {
-        let isFirst = users.isEmpty
-        users[ObjectIdentifier(user)] = floor
-        if isFirst && pages.isEmpty {
-            start = sequence
-            end = sequence
-        } else if sequence < start {
-            // It begins again further down; those who have read on wait until it is back where it was.
-            let reached = end
-            forgetPages()
-            start = sequence
-            end = sequence
-            if case .token = definition { _ = extend(through: reached &- 1) }
-        }
+    /// A consumer needs everything from a sequence on. Where that has been given up, the index begins anew, and those who have
+    /// read on wait until it is back where it was.
+    func attach(_ user: AnyObject, from sequence: UInt64, _ needs: User) {
+        users.append((ObjectIdentifier(user), needs))
+        guard pages.isEmpty && users.count == 1 || sequence < complete else { return }
+        forgetPages()
+        start = sequence
+        end = sequence
+        complete = sequence
+        for other in users { other.needs.beginsAnew() }
     }
 
     func detach(_ user: AnyObject) {
-        users[ObjectIdentifier(user)] = nil
+        users.removeAll { $0.id == ObjectIdentifier(user) }
         if users.isEmpty {
             forgetPages()
             start = 0
             end = 0
+            complete = 0
         }
     }
 
@@ -104,13 +113,14 @@ final class KeyIndex {
 
     // MARK: Reading the stream
 
-    /// Covers everything up to a sequence. False: a message has to come from the disk first.
-    func extend(through last: UInt64) -> Bool {
+    /// Covers everything up to a sequence, each message for one of the caller's steps.
+    func extend(through last: UInt64, _ steps: inout Int) -> Reach {
         while end <= last {
             guard let next = log.next(atOrAfter: end, everything, upTo: last) else {
                 end = last &+ 1
-                return true
+                return .covered
             }
+            guard steps > 0 else { return .budget }
             switch definition {
             case .token(let place):
                 if let subject = log.subject(of: next) { append(next, subject, keyAt: place - 1) }
@@ -120,12 +130,14 @@ final class KeyIndex {
                     let text = KeyIndex.value(of: headerName, in: message.headers)
                     if !text.isEmpty { append(next, names.use(text)) }
                 case .absent: break
-                case .reading, .failed: return false
+                case .reading: return .reading
+                case .failed: return .failed
                 }
             }
+            steps -= 1
             end = next &+ 1
         }
-        return true
+        return .covered
     }
 
     /// A subject that was there before mostly has the key that it had: then neither text is looked at.
@@ -147,15 +159,15 @@ final class KeyIndex {
         let record = names.record(key)
         if record.pointee.tail >= start, record.pointee.tail != 0, let tail = entry(record.pointee.tail) {
             let distance = sequence &- record.pointee.tail
-            if distance < UInt64(Entry.far) {
+            if distance < UInt64(KeyPage.Entry.far) {
                 tail.pointee.distance = UInt32(truncatingIfNeeded: distance)
             } else {
-                tail.pointee.distance = Entry.far
+                tail.pointee.distance = KeyPage.Entry.far
                 farLinks[record.pointee.tail] = sequence
             }
         }
         record.pointee.tail = sequence
-        makeEntry(sequence).pointee = Entry(key: key, distance: 0)
+        makeEntry(sequence).pointee = KeyPage.Entry(key: key, distance: 0)
     }
 
     /// The first header of a name, without spaces around its value; empty where there is none.
@@ -202,44 +214,47 @@ final class KeyIndex {
         return nil
     }
 
-    private func linked(_ entry: UnsafeMutablePointer<Entry>, _ sequence: UInt64) -> UInt64? {
+    private func linked(_ entry: UnsafeMutablePointer<KeyPage.Entry>, _ sequence: UInt64) -> UInt64? {
         switch entry.pointee.distance {
         case 0: nil
-        case Entry.far: farLinks[sequence]
+        case KeyPage.Entry.far: farLinks[sequence]
         default: sequence &+ UInt64(entry.pointee.distance)
         }
     }
 
     /// What lies between has left the stream: the next search steps over it.
-    private func shorten(_ entry: UnsafeMutablePointer<Entry>, _ sequence: UInt64, to place: UInt64) {
-        guard place &- sequence < UInt64(Entry.far) else { return }
+    private func shorten(_ entry: UnsafeMutablePointer<KeyPage.Entry>, _ sequence: UInt64, to place: UInt64) {
+        guard place &- sequence < UInt64(KeyPage.Entry.far) else { return }
         entry.pointee.distance = UInt32(truncatingIfNeeded: place &- sequence)
     }
 
     /// For a message that was never covered, because it had left the stream before.
     private func scan(_ key: KeyID, after sequence: UInt64) -> UInt64? {
         guard key != 0 else { return nil }
-        for page in pages where (page.number + 1) << KeyIndex.shift > sequence {
-            for slot in 0..<KeyIndex.pageSize where page.entries[slot].key == key {
-                let found = page.number << KeyIndex.shift + UInt64(slot)
-                if found > sequence && log.contains(found) { return found }
+        var found: UInt64?
+        for page in pages where page.firstSequence + UInt64(KeyPage.size) > sequence {
+            let isThere = page.forEach { place, entry in
+                guard entry.key == key, place > sequence, log.contains(place) else { return false }
+                found = place
+                return true
             }
+            if isThere { break }
         }
-        return nil
+        return found
     }
 
     // MARK: Pages
 
     @inline(__always)
-    private func entry(_ sequence: UInt64) -> UnsafeMutablePointer<Entry>? {
+    private func entry(_ sequence: UInt64) -> UnsafeMutablePointer<KeyPage.Entry>? {
         guard sequence >= start, sequence < end, let first = pages.first else { return nil }
-        let number = sequence >> KeyIndex.shift
+        let number = sequence >> KeyPage.shift
         guard number >= first.number else { return nil }
         // Without gaps a page stands where its number says.
         let guess = Int(truncatingIfNeeded: min(number &- first.number, UInt64(pages.count - 1)))
         let page = pages[guess].number == number ? guess : place(of: number)
         guard page < pages.count, pages[page].number == number else { return nil }
-        return pages[page].entries + Int(truncatingIfNeeded: sequence & UInt64(KeyIndex.pageSize - 1))
+        return pages[page].entry(sequence)
     }
 
     /// The first page that is not before a number.
@@ -252,47 +267,83 @@ final class KeyIndex {
         return low
     }
 
-    private func makeEntry(_ sequence: UInt64) -> UnsafeMutablePointer<Entry> {
-        let number = sequence >> KeyIndex.shift
-        if pages.last?.number != number {
-            let entries = UnsafeMutablePointer<Entry>.allocate(capacity: KeyIndex.pageSize)
-            entries.initialize(repeating: Entry(key: 0, distance: 0), count: KeyIndex.pageSize)
-            pages.append(Page(number: number, entries: entries))
-        }
-        return pages[pages.count - 1].entries + Int(truncatingIfNeeded: sequence & UInt64(KeyIndex.pageSize - 1))
+    private func makeEntry(_ sequence: UInt64) -> UnsafeMutablePointer<KeyPage.Entry> {
+        let number = sequence >> KeyPage.shift
+        if let last = pages.last, last.number == number, let entry = last.entry(sequence) { return entry }
+        let page = KeyPage(number: number)
+        pages.append(page)
+        compactCredit = min(compactCredit + 2, KeyIndex.compactMax)
+        guard let entry = page.entry(sequence) else { preconditionFailure("a dense page has every place") }
+        return entry
     }
 
     /// Gives back what no consumer needs any more; cheap to ask often.
     func trim() {
+        if compactCredit > 0 { compact() }
         guard pages.count >= pagesAtTrim else { return }
-        let floor = users.values.reduce(end) { min($0, $1()) }
-        var kept = 0
-        while kept < pages.count, (pages[kept].number + 1) << KeyIndex.shift <= floor {
-            drop(pages[kept])
-            kept += 1
+        let floor = users.reduce(end) { min($0, $1.needs.floor()) }
+        var kept: [KeyPage] = []
+        for page in pages {
+            if page.firstSequence + UInt64(KeyPage.size) <= floor {
+                drop(page)
+            } else if page.isEmpty {
+                page.free()
+            } else {
+                kept.append(page)
+            }
         }
-        pages.removeFirst(kept)
+        pages = kept
+        compactPlace = 0
         if !farLinks.isEmpty { farLinks = farLinks.filter { $0.key >= floor } }
-        start = max(start, min(floor, (pages.first?.number ?? .max >> KeyIndex.shift) << KeyIndex.shift))
-        pagesAtTrim = pages.count + max(16, pages.count / 2)
+        start = max(start, min(floor, pages.first?.firstSequence ?? end))
+        complete = max(complete, start)
+        pagesAtTrim = pages.count + max(KeyIndex.pagesMin, pages.count / 2)
     }
 
-    private func drop(_ page: Page) {
-        for slot in 0..<KeyIndex.pageSize where page.entries[slot].key != 0 { names.release(page.entries[slot].key) }
-        page.entries.deallocate()
+    /// Looks at some pages that every consumer has read to the end, and drops what none of them needs. They take turns, so that
+    /// what was kept is looked at again, and no turn takes long.
+    private func compact() {
+        let read = users.reduce(end) { min($0, $1.needs.read()) }
+        let end = place(of: read >> KeyPage.shift)
+        guard end > 0 else { return }
+        var left = min(compactCredit, end)
+        compactCredit = 0
+        while left > 0 {
+            if compactPlace >= end { compactPlace = 0 }
+            left -= 1
+            pages[compactPlace].compact { sequence, key in
+                users.contains { user in user.needs.lowest(key).map { $0 <= sequence } ?? false }
+            } dropped: { sequence, entry in
+                if entry.distance == KeyPage.Entry.far { farLinks[sequence] = nil }
+                names.release(entry.key)
+            }
+            complete = max(complete, pages[compactPlace].firstSequence + UInt64(KeyPage.size))
+            compactPlace += 1
+        }
+    }
+
+    private func drop(_ page: KeyPage) {
+        page.forEach { _, entry in
+            names.release(entry.key)
+            return false
+        }
+        page.free()
     }
 
     private func forgetPages() {
         for page in pages {
-            for slot in 0..<KeyIndex.pageSize where page.entries[slot].key != 0 {
+            page.forEach { _, entry in
                 // Its number may go on being used by a consumer, and must not point to what is gone.
-                names.record(page.entries[slot].key).pointee.tail = 0
+                names.record(entry.key).pointee.tail = 0
+                return false
             }
         }
         for page in pages { drop(page) }
         pages = []
         farLinks = [:]
-        pagesAtTrim = 16
+        pagesAtTrim = KeyIndex.pagesMin
+        compactPlace = 0
+        compactCredit = 0
     }
 }
 

@@ -119,6 +119,12 @@ struct KeyNames: ~Copyable {
         return add(text, hash)
     }
 
+    /// Stands for a message that is its own key.
+    static func hash(_ sequence: UInt64) -> UInt64 {
+        var sequence = sequence
+        return withUnsafeBytes(of: &sequence) { hash(ByteView($0)) }
+    }
+
     mutating func retain(_ id: KeyID) { records[Int(id)].uses &+= 1 }
 
     mutating func release(_ id: KeyID) {

@@ -37,6 +37,11 @@ extension KeyedDelivery {
                 break
             }
         }
+        // Its deliveries may have been used up by an update of `max_deliver`.
+        while table.firstReady != OutstandingTable.none, isExhausted(table.firstReady) {
+            visits += 1
+            exhaust(table.firstReady)
+        }
         guard table.firstReady != OutstandingTable.none else { return .none(end) }
         visits += 1
         return .message(table.firstReady)
@@ -54,11 +59,11 @@ extension KeyedDelivery {
             guard consumer.nextSequence <= visible else { return .messages }
             guard steps > 0 else { return .budget }
             guard let sequence = log.next(atOrAfter: consumer.nextSequence, consumer.filter, upTo: visible) else {
-                guard index.extend(through: visible) else { return .reading }
+                if let end = extend(through: visible, &steps) { return end }
                 consumer.nextSequence = visible &+ 1
                 return .messages
             }
-            guard index.extend(through: sequence) else { return .reading }
+            if let end = extend(through: sequence, &steps) { return end }
             steps -= 1
             consumer.nextSequence = sequence &+ 1
             guard starts(with: sequence) else { continue }
@@ -72,6 +77,18 @@ extension KeyedDelivery {
         }
     }
 
+    /// Has the index reach a message; why not, if it does not yet.
+    private func extend(through sequence: UInt64, _ steps: inout Int) -> DispatchEnd? {
+        switch index.extend(through: sequence, &steps) {
+        case .covered: return nil
+        case .reading: return .reading
+        case .failed:
+            consumer.readLater()
+            return .reading
+        case .budget: return .budget
+        }
+    }
+
     /// The read position passes a message: it is outstanding from now on, or waits behind others of its key (nil).
     private func pass(_ sequence: UInt64) -> OutstandingTable.Slot? {
         let key = index.key(of: sequence)
@@ -82,13 +99,16 @@ extension KeyedDelivery {
         let first = table.first(of: key)
         guard key != 0, first != OutstandingTable.none, checks.contains(.oneLease) else { return take(sequence, key) }
         if table.isParked(keyAt: first) {
-            countWaiting(sequence, behind: first)
+            startsToWait(sequence, first)
             return nil
         }
         let count = table.entries(ofKeyAt: first)
         if count < settings.maxPendingPerKey, !waits(key, first, before: sequence) { return take(sequence, key) }
         // One that only waits for the journal stands for its key's next message, which this is.
-        guard let vacant = vacancy(first), !waits(key, first, before: sequence) else { return nil }
+        guard let vacant = vacancy(first), !waits(key, first, before: sequence) else {
+            startsToWait(sequence, first)
+            return nil
+        }
         record.add(.taken, sequence, hash: hash(key))
         let moment = table[vacant].moment
         table.replace(vacant, with: sequence)
@@ -128,10 +148,8 @@ extension KeyedDelivery {
         readsNext = leasesTotal & 1 == 0
         leasesTotal += 1
         let key = table[slot].key
-        if key != 0 {
-            if settings.isSticky { affinity.set(hash(key), client) }
-            circuit?.leased(hash(key), now.monotonicNs)
-        }
+        if key != 0 && settings.isSticky { affinity.set(hash(key), client) }
+        circuit?.leased(key != 0 ? hash(key) : KeyNames.hash(sequence), now.monotonicNs)
         if record.isFull { consumer.writeRecord(now) }
     }
 
@@ -152,7 +170,7 @@ extension Consumer {
     /// Leases messages to the requests that wait, for a consumer with keys.
     func deliverByKey(_ keyed: KeyedDelivery, _ now: Instant) -> DispatchEnd {
         guard !requests.isEmpty else { return .takers }
-        guard keyed.resolve() else { return .reading }
+        guard keyed.resolve() else { return keyed.awaitsDisk ? .reading : .budget }
         keyed.updateHold(now)
         let log = stream.log, host = stream.host
         var sent = 0, sentBytes = 0, steps = KeyedDelivery.stepsMax
@@ -166,7 +184,10 @@ extension Consumer {
             let message: StoredMessage
             switch log.load(keyed.table[slot].sequence) {
             case .message(let loaded): message = loaded
-            case .reading, .failed: return .reading
+            case .reading: return .reading
+            case .failed:
+                readLater()
+                return .reading
             case .absent:
                 keyed.removed(slot, bytes: 0)
                 continue

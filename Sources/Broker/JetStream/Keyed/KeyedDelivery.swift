@@ -37,6 +37,10 @@ final class KeyedDelivery {
 
     /// Entries that a restart has brought back know their keys; before that nothing can be said of what waits.
     var isResolved = true
+    /// A message has left the stream while the index did not reach up to the read position.
+    var hasMissedRemovals = false
+    /// What the index lacks has to come from the disk.
+    var awaitsDisk = false
     /// Read something new before the next lease, however much is ready: so neither holds up the other.
     var readsNext = true
     /// With `last_per_subject`: what was there at first, as far as it is wanted.
@@ -48,6 +52,9 @@ final class KeyedDelivery {
     var orphans: [UInt64: OutstandingTable.Slot] = [:]
     /// Acks that came before the keys were known again.
     var heldAcks: [HeldAck] = []
+    var heldBytes = 0
+    /// The filter has changed, and entries that it does not match are still to be dropped.
+    var hasNewFilter = false
 
     // MARK: Journal
 
@@ -68,11 +75,11 @@ final class KeyedDelivery {
     var lastVersion: UInt64 = 0
     /// The last error that a client told of an entry, while there is any.
     var errors: [OutstandingTable.Slot: [UInt8]] = [:]
-    /// Of what is parked and of what waits behind it.
-    var parkedBytes: UInt64 = 0
+    /// What is parked, with what waits behind it.
+    var parked = Backlog()
     /// The part of it that the stream's limits spare.
-    var pinnedBytes: UInt64 = 0
-    var pinnedMessages: UInt64 = 0
+    var pinned = Backlog()
+    var draining = DrainingKeys()
     var circuit: CircuitState?
     var hold = KeyedHold.none
     var audits: [KeyAudit] = []
@@ -80,6 +87,7 @@ final class KeyedDelivery {
     var retrying: RetryRun?
     /// Who handled a key last, with `sticky`.
     var affinity = KeyAffinity()
+    var lastLeases = LastLeases()
 
     /// Tests take one away to see that they notice.
     var checks = KeyedChecks.all
@@ -104,8 +112,15 @@ final class KeyedDelivery {
         index = consumer.stream.keyIndexes.index(settings.key)
         circuit = settings.circuit.map(CircuitState.init)
         if let recovered { take(recovered) } else { beginSequences() }
-        let lowest = floor
-        index.attach(self, from: lowest) { [unowned self] in self.floor }
+        attachIndex(from: floor)
+    }
+
+    func attachIndex(from sequence: UInt64) {
+        let needs = KeyIndex.User(
+            floor: { [unowned self] in floor },
+            read: { [unowned self] in isReady ? consumer.nextSequence : 0 },
+            lowest: { [unowned self] key in table.lowest(of: key) }, beginsAnew: { [unowned self] in consumer.touch() })
+        index.attach(self, from: sequence, needs)
     }
 
     deinit {
@@ -133,6 +148,7 @@ final class KeyedDelivery {
     /// A turn of the consumer begins. Where nothing is kept, nothing has to be waited for.
     func turnBegins() {
         if consumer.journalID == nil { endBatch() }
+        if !isReady, !resolve(), awaitsDisk { consumer.isReading = true }
     }
 
     /// Messages that were leased before and may be leased again.
@@ -197,11 +213,15 @@ final class KeyedDelivery {
     }
 
     /// A message is done with: the next of its key follows as soon as that is durable.
-    func finish(_ slot: OutstandingTable.Slot) {
+    ///
+    /// - Parameter bytes: the size of one that has left the stream; nil if it is there.
+    func finish(_ slot: OutstandingTable.Slot, bytes: Int? = nil) {
         let entry = table[slot]
         if entry.sequence != 0 {
             record.add(.finished, entry.sequence)
+            lastLeases.set(entry.sequence, entry.delivery)
             if entry.total == 0 && consumer.numPending > 0 { consumer.numPending -= 1 }
+            if !draining.isEmpty { drained(entry.sequence, entry.key, bytes: bytes) }
         }
         if !errors.isEmpty { errors[slot] = nil }
         guard entry.key != 0 else { return remove(slot) }
@@ -209,7 +229,11 @@ final class KeyedDelivery {
         let first = table.first(of: entry.key)
         let mayFollow = !table.isParked(keyAt: first) && table.entries(ofKeyAt: first) <= settings.maxPendingPerKey
         let next = mayFollow ? nextWaiting(entry.key, after: table.cursor(first)) : nil
-        if let next { record.add(.taken, next, hash: hash(entry.key)) }
+        if let next {
+            record.add(.taken, next, hash: hash(entry.key))
+            waitsNoLonger(next, first)
+        }
+        if !draining.isEmpty && mayFollow { pinned -= draining.goesOn(entry.key, with: next) }
         table.replace(slot, with: next ?? 0)
         settle(slot)
     }
@@ -223,6 +247,7 @@ final class KeyedDelivery {
                 table.entries(ofKeyAt: first) < settings.maxPendingPerKey,
                 let next = nextWaiting(key, after: table.cursor(first))
             else { return }
+            waitsNoLonger(next, first)
             table.move(take(next, key), to: .ready)
         }
     }
@@ -240,6 +265,7 @@ final class KeyedDelivery {
         while settledCount < settling.count, settling[settledCount].batch <= batch {
             let waiting = settling[settledCount]
             settledCount += 1
+            guard table.isUsed(waiting.slot) else { continue }
             let entry = table[waiting.slot]
             // Otherwise something has become of it since, and it waits again further behind.
             guard entry.moment == waiting.batch, entry.state == .settling || entry.state == .parking else { continue }

@@ -179,8 +179,8 @@ extension KeyedDelivery {
             table[slot].holder = recovered.version
             table.move(slot, to: .parked, moment: UInt64(max(0, recovered.sinceNs)))
         case .leased where settings.releasesOnDisconnect && log.contains(recovered.sequence):
-            // Whoever had it is no longer connected.
-            table.move(slot, to: .ready)
+            // Whoever had it is no longer connected: it ends as soon as the keys are known.
+            table.move(slot, to: .leased, moment: now.monotonicNs)
         case .leased, .orphaned, .backoff:
             var end = UInt64.max
             if let length = recovered.lengthNs {
@@ -193,23 +193,34 @@ extension KeyedDelivery {
         }
     }
 
-    /// Has the index read up to the read position, and finds the keys of what a restart has brought back.
+    /// Has the index read up to the read position, a piece in each turn, and finds the keys of what a restart has brought back.
     ///
-    /// - Returns: false: something has to come from the disk first.
+    /// - Returns: false: not yet. `awaitsDisk` says whether for the disk, or for turns.
     func resolve() -> Bool {
         if isReady { return true }
         let position = consumer.nextSequence
         if position > 0, index.end < position {
-            guard index.extend(through: position - 1) else { return false }
+            var steps = KeyedDelivery.stepsMax
+            let reach = index.extend(through: position - 1, &steps)
+            awaitsDisk = reach == .reading || reach == .failed
+            if reach == .budget { consumer.touch() }
+            if reach == .failed { consumer.readLater() }
+            guard reach == .covered else { return false }
         }
-        guard !isResolved else { return true }
-        isResolved = true
-        joinKeys()
-        dropRemoved()
-        countParked()
-        consumer.countPending()
+        if !isResolved || hasMissedRemovals {
+            if !isResolved {
+                isResolved = true
+                joinKeys()
+            }
+            hasMissedRemovals = false
+            dropRemoved()
+            countWaiting()
+            consumer.countPending()
+        }
+        dropUnwanted()
         let held = heldAcks
         heldAcks = []
+        heldBytes = 0
         for ack in held { ack.replay(self) }
         return true
     }

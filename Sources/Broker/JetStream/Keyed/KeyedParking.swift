@@ -30,9 +30,10 @@ extension KeyedDelivery {
         table[slot].isUnpinned = settings.parkRetention == .expire
         table.move(slot, to: .parked, moment: UInt64(max(0, now.wallNs)))
         parksTotal += 1
+        if !draining.isEmpty { pinned -= draining.end(table[slot].key, table[slot].sequence) }
         addToParked(slot, 1)
         let entry = table[slot]
-        if entry.key != 0 { circuit?.parked(now.monotonicNs) }
+        circuit?.parked(now.monotonicNs)
         advise(
             .parked(
                 Park(
@@ -64,17 +65,17 @@ extension KeyedDelivery {
     /// - Parameter bytes: the size of a message that has left the stream; nil if it is there.
     func endPark(_ slot: OutstandingTable.Slot, _ end: ParkEnd, bytes: Int?) {
         let entry = table[slot]
-        if entry.state == .parked { addToParked(slot, -1, ownBytes: bytes) }
+        if entry.state == .parked {
+            let backlog = backlogOfPark(slot, ownBytes: bytes)
+            parked -= backlog
+            // It stays pinned until it is handled.
+            if !entry.isUnpinned { draining.begin(entry.sequence, entry.key, backlog, before: consumer.nextSequence) }
+        }
         table.move(slot, to: .settling)
         if end == .removed || end == .acked {
             advise(.parkEnded(sequence: entry.sequence, key: keyText(entry), version: entry.holder, why: end))
         }
-        if table.count(.parked) == 0 {
-            parkedBytes = 0
-            pinnedBytes = 0
-            pinnedMessages = 0
-        }
-        consumer.stream.pinsEnded(from: entry.sequence)
+        if table.count(.parked) == 0 { parked = Backlog() }
         updateHold(host.now)
     }
 
@@ -90,18 +91,22 @@ extension KeyedDelivery {
     }
 
     /// Whether there may be messages that the stream's limits have to spare.
-    var hasPins: Bool { pinnedMessages > 0 || !isReady }
+    var hasPins: Bool { pinned.messages > 0 || !draining.isEmpty || !isReady }
 
     /// Whether the stream's limits have to spare a message.
     func pins(_ sequence: UInt64) -> Bool {
         guard hasPins else { return false }
         let slot = table.find(sequence)
-        if slot != OutstandingTable.none { return table[slot].state == .parked && !table[slot].isUnpinned }
+        if slot != OutstandingTable.none {
+            let entry = table[slot]
+            return entry.state == .parked && !entry.isUnpinned || draining.contains(sequence, entry.key)
+        }
         // Better too long than too short.
         guard isReady else { return sequence >= floor && sequence < consumer.nextSequence }
         let key = index.key(of: sequence)
-        guard isWaitingBehind(sequence, key), let parked = parkedEntry(of: key) else { return false }
-        return !table[parked].isUnpinned && wants(sequence)
+        guard isWaitingBehind(sequence, key), wants(sequence) else { return false }
+        if let parked = parkedEntry(of: key), !table[parked].isUnpinned { return true }
+        return draining.contains(sequence, key)
     }
 
     private func parkedEntry(of key: KeyID) -> OutstandingTable.Slot? {
@@ -114,48 +119,80 @@ extension KeyedDelivery {
     }
 
     /// Adds a parked message and what waits behind it to what is parked, or takes it away.
-    private func addToParked(_ slot: OutstandingTable.Slot, _ sign: Int, ownBytes: Int? = nil) {
+    private func addToParked(_ slot: OutstandingTable.Slot, _ sign: Int) {
+        change(backlogOfPark(slot, ownBytes: nil), sign, isPinned: !table[slot].isUnpinned)
+    }
+
+    private func backlogOfPark(_ slot: OutstandingTable.Slot, ownBytes: Int?) -> Backlog {
         let entry = table[slot]
-        var bytes = UInt64(max(0, ownBytes ?? log.size(of: entry.sequence) ?? 0)), messages: UInt64 = 1
-        if entry.key != 0 {
-            var place = table.cursor(table.first(of: entry.key))
-            while let next = nextWaiting(entry.key, after: place) {
-                bytes += UInt64(max(0, log.size(of: next) ?? 0))
-                messages += 1
+        var backlog = backlog(entry.sequence, ownBytes)
+        if entry.key != 0 { backlog += table.waiting(table.first(of: entry.key)) }
+        return backlog
+    }
+
+    private func change(_ backlog: Backlog, _ sign: Int, isPinned: Bool) {
+        if sign > 0 {
+            parked += backlog
+            if isPinned { pinned += backlog }
+        } else {
+            parked -= backlog
+            if isPinned { pinned -= backlog }
+        }
+    }
+
+    /// - Parameter bytes: the size of a message that has left the stream; nil if it is there.
+    private func backlog(_ sequence: UInt64, _ bytes: Int?) -> Backlog {
+        Backlog(messages: 1, bytes: UInt64(max(0, bytes ?? log.size(of: sequence) ?? 0)))
+    }
+
+    /// The read position has passed a message that waits behind an outstanding one of its key.
+    func startsToWait(_ sequence: UInt64, _ first: OutstandingTable.Slot) {
+        let one = backlog(sequence, nil)
+        var waiting = table.waiting(first)
+        waiting += one
+        table.setWaiting(first, waiting)
+        changeParked(first, one, 1)
+    }
+
+    /// A message that waited is taken, or has left the stream.
+    ///
+    /// - Parameter bytes: the size of one that has left; nil if it is there.
+    func waitsNoLonger(_ sequence: UInt64, _ first: OutstandingTable.Slot, bytes: Int? = nil) {
+        let one = backlog(sequence, bytes)
+        var waiting = table.waiting(first)
+        waiting -= one
+        table.setWaiting(first, waiting)
+        changeParked(first, one, -1)
+        if bytes != nil && !draining.isEmpty { drained(sequence, table[first].key, bytes: bytes) }
+    }
+
+    /// A message has been handled, or has left the stream, that may have been pinned since its key's park ended.
+    func drained(_ sequence: UInt64, _ key: KeyID, bytes: Int?) {
+        guard draining.contains(sequence, key) else { return }
+        pinned -= draining.finish(sequence, key, backlog(sequence, bytes))
+        consumer.stream.pinsEnded(from: sequence)
+    }
+
+    private func changeParked(_ first: OutstandingTable.Slot, _ one: Backlog, _ sign: Int) {
+        guard table.isParked(keyAt: first), let parked = parkedEntry(of: table[first].key) else { return }
+        change(one, sign, isPinned: !table[parked].isUnpinned)
+    }
+
+    /// Counts anew what waits and what is parked: after a restart, and when what is wanted has changed.
+    func countWaiting() {
+        table.forEach { slot in
+            let key = table[slot].key
+            guard key != 0, table.first(of: key) == slot else { return }
+            var place = table.cursor(slot), waiting = Backlog()
+            while let next = nextWaiting(key, after: place) {
+                waiting += backlog(next, nil)
                 place = next
             }
+            table.setWaiting(slot, waiting)
         }
-        change(bytes, messages, sign, isPinned: !entry.isUnpinned)
-    }
-
-    private func change(_ bytes: UInt64, _ messages: UInt64, _ sign: Int, isPinned: Bool) {
-        if sign > 0 {
-            parkedBytes += bytes
-            if isPinned {
-                pinnedBytes += bytes
-                pinnedMessages += messages
-            }
-        } else {
-            parkedBytes -= min(parkedBytes, bytes)
-            if isPinned {
-                pinnedBytes -= min(pinnedBytes, bytes)
-                pinnedMessages -= min(pinnedMessages, messages)
-            }
-        }
-    }
-
-    /// The read position has passed a message that waits behind a parked one, or such a message has left the stream.
-    func countWaiting(_ sequence: UInt64, behind first: OutstandingTable.Slot, leaves bytes: Int? = nil) {
-        guard let parked = parkedEntry(of: table[first].key) else { return }
-        let size = UInt64(max(0, bytes ?? log.size(of: sequence) ?? 0))
-        change(size, 1, bytes == nil ? 1 : -1, isPinned: !table[parked].isUnpinned)
-    }
-
-    /// After a restart.
-    func countParked() {
-        parkedBytes = 0
-        pinnedBytes = 0
-        pinnedMessages = 0
+        parked = Backlog()
+        pinned = Backlog()
+        draining = DrainingKeys()
         var slot = table.firstParked
         while slot != OutstandingTable.none {
             table[slot].isUnpinned = settings.parkRetention == .expire
@@ -168,9 +205,9 @@ extension KeyedDelivery {
     /// The oldest pins fall to the stream's limits as long as all together hold too much.
     private func unpinOldest() {
         let most = maxParkedBytes
-        guard pinnedBytes > most else { return }
+        guard pinned.bytes > most else { return }
         var slot = table.firstParked
-        while slot != OutstandingTable.none && pinnedBytes > most {
+        while slot != OutstandingTable.none && pinned.bytes > most {
             if !table[slot].isUnpinned {
                 addToParked(slot, -1)
                 table[slot].isUnpinned = true
@@ -197,7 +234,7 @@ extension KeyedDelivery {
             next = .circuit
         } else if parkedKeys >= settings.maxParkedKeys {
             next = .parkedKeys
-        } else if parkedBytes > maxParkedBytes {
+        } else if settings.parkRetention == .pin && parked.bytes > maxParkedBytes {
             next = .parkedBytes
         }
         guard next != hold else { return }

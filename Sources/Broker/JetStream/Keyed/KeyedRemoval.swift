@@ -10,6 +10,7 @@ extension KeyedDelivery {
         let slot = table.find(sequence)
         guard isReady else {
             consumer.stream.journalFollowsLog()
+            hasMissedRemovals = true
             return
         }
         if slot != OutstandingTable.none {
@@ -21,7 +22,7 @@ extension KeyedDelivery {
         consumer.stream.journalFollowsLog()
         if consumer.numPending > 0 { consumer.numPending -= 1 }
         let first = table.first(of: key)
-        if table.isParked(keyAt: first) { countWaiting(sequence, behind: first, leaves: bytes) }
+        waitsNoLonger(sequence, first, bytes: bytes)
     }
 
     private func wasWanted(_ sequence: UInt64, _ subject: SubjectID) -> Bool {
@@ -32,8 +33,8 @@ extension KeyedDelivery {
     func removed(_ slot: OutstandingTable.Slot, bytes: Int) {
         let entry = table[slot]
         switch entry.state {
-        case .ready, .backoff: finish(slot)
-        case .settling: if entry.sequence != 0 { finish(slot) }
+        case .ready, .backoff: finish(slot, bytes: bytes)
+        case .settling: if entry.sequence != 0 { finish(slot, bytes: bytes) }
         case .leased:
             // The worker still works on it: its key waits, and nothing is ever parked of it.
             consumer.removals.append(
@@ -43,7 +44,7 @@ extension KeyedDelivery {
         case .orphaned: break
         case .parked, .parking:
             endPark(slot, .removed, bytes: bytes)
-            finish(slot)
+            finish(slot, bytes: bytes)
         }
         consumer.touch()
     }
@@ -60,7 +61,13 @@ extension KeyedDelivery {
 
     /// The filter has changed: what waits and no longer matches is dropped, leases finish, parks stay.
     func filterChanged() {
-        guard resolve() else { return }
+        hasNewFilter = true
+        if resolve() { dropUnwanted() }
+    }
+
+    func dropUnwanted() {
+        guard hasNewFilter else { return }
+        hasNewFilter = false
         var slots: [OutstandingTable.Slot] = []
         table.forEach { slot in
             let entry = table[slot]
@@ -69,7 +76,7 @@ extension KeyedDelivery {
         }
         slots.sort { table[$0].sequence < table[$1].sequence }
         for slot in slots { finish(slot) }
-        countParked()
+        countWaiting()
     }
 
     /// The metadata has changed.
@@ -85,8 +92,9 @@ extension KeyedDelivery {
             }
             for key in keys { fill(key) }
         }
-        if old.parkRetention != new.parkRetention && isReady { countParked() }
+        if old.parkRetention != new.parkRetention && isReady { countWaiting() }
         consumer.stream.pinsEnded(from: 0)
+        if old.parkRetention == .pin && new.parkRetention == .expire { consumer.stream.limitsApplyAgain() }
         updateHold(host.now)
     }
 
@@ -97,12 +105,13 @@ extension KeyedDelivery {
         endAll()
         circuit?.reset()
         isResolved = true
+        hasMissedRemovals = false
         unresolvedHashes = [:]
         orphans = [:]
         recoveredCursors = [:]
         start = LastPerSubject()
         index.detach(self)
-        index.attach(self, from: consumer.nextSequence) { [unowned self] in self.floor }
+        attachIndex(from: consumer.nextSequence)
     }
 
     func stop(_ end: ConsumerEnd) {
@@ -119,13 +128,16 @@ extension KeyedDelivery {
         settling = []
         settledCount = 0
         heldAcks = []
+        heldBytes = 0
+        hasNewFilter = false
         retrying = nil
         errors = [:]
-        parkedBytes = 0
-        pinnedBytes = 0
-        pinnedMessages = 0
+        parked = Backlog()
+        pinned = Backlog()
+        draining = DrainingKeys()
         hold = .none
         consumer.stream.pinsEnded(from: 0)
+        consumer.stream.limitsApplyAgain()
         if count > 0 { advise(.parksDropped(count: count)) }
     }
 }

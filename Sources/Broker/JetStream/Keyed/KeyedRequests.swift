@@ -94,14 +94,7 @@ extension KeyedDelivery {
     private func info(_ request: KeyRequest) throws(APIError) -> [UInt8] {
         if let slot = try find(request) {
             let entry = table[slot]
-            var waiting = 0
-            if entry.key != 0 {
-                var place = table.cursor(table.first(of: entry.key))
-                while waiting < 100_000, let next = nextWaiting(entry.key, after: place) {
-                    waiting += 1
-                    place = next
-                }
-            }
+            let waiting = entry.key == 0 ? 0 : table.waiting(table.first(of: entry.key)).messages
             return KeyReply.write(.info) { json in
                 self.write(slot, to: &json)
                 json.member("waiting", waiting)
@@ -139,8 +132,8 @@ extension KeyedDelivery {
         let known = saturatingSum(ahead, fresh)
         figures.waiting = consumer.numPending > known ? consumer.numPending - known : 0
         if oldest != .max { figures.oldestParkNs = max(0, host.now.wallNs &- Int64(clamping: oldest)) }
-        figures.parkedBytes = parkedBytes
-        figures.pinnedBytes = pinnedBytes
+        figures.parkedBytes = parked.bytes
+        figures.pinnedBytes = pinned.bytes
         figures.parksTotal = parksTotal
         figures.staleAcks = staleAcks
         figures.leasesTotal = leasesTotal

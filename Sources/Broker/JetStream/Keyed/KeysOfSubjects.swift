@@ -2,14 +2,14 @@
 
 import Store
 
-/// A table of at most 65,536 places, in which subjects that share one forget each other.
+/// A table of at most 16,384 places, in which subjects that share one forget each other.
 struct KeysOfSubjects: ~Copyable {
     private struct Place {
         var subject: SubjectID = 0
         var key = IssuedKey(id: 0, issue: 0)
     }
 
-    private static let sizeMax = 1 << 16
+    private static let sizeMax = 1 << 14
 
     private var places: UnsafeMutablePointer<Place>
     private var size = 64

@@ -31,7 +31,7 @@ struct OutstandingTable: ~Copyable {
         var isTimed: Bool { self == .leased || self == .orphaned || self == .backoff }
     }
 
-    /// 72 bytes.
+    /// 88 bytes.
     struct Entry {
         /// In the stream; 0 while a settling entry has none.
         var sequence: UInt64
@@ -44,6 +44,9 @@ struct OutstandingTable: ~Copyable {
         var holder: UInt64 = 0
         /// In the key's first entry: everything of the key up to here has been taken.
         fileprivate var cursor: UInt64 = 0
+        /// In the key's first entry: what waits behind what has been taken.
+        fileprivate var waitingBytes: UInt64 = 0
+        fileprivate var waitingCount: UInt32 = 0
         /// 0 where the message is its own key.
         fileprivate(set) var key: KeyID
         /// Leases since the beginning or the last retry.
@@ -78,7 +81,7 @@ struct OutstandingTable: ~Copyable {
     private var chunkCapacity = 8
     private var unused = none
     private var usedSlots = 0
-    /// Open addressing over slots, by sequence and by key; powers of two, at most three quarters full.
+    /// Open addressing over slots, by sequence and by key; powers of two, at most thirteen sixteenths full.
     private var bySequence: SlotIndex
     private var byKey: SlotIndex
     private var ready = Ends()
@@ -122,6 +125,9 @@ struct OutstandingTable: ~Copyable {
         chunks[Int(slot >> UInt32(chunkShift))] + Int(slot & UInt32(chunkSize - 1))
     }
 
+    /// Whether a slot that was given out once is there.
+    func isUsed(_ slot: Slot) -> Bool { slot < usedSlots && entry(slot).pointee.sibling != OutstandingTable.gone }
+
     /// The entry of a message, or `none`.
     func find(_ sequence: UInt64) -> Slot {
         var place = bySequence.home(sequence)
@@ -143,11 +149,32 @@ struct OutstandingTable: ~Copyable {
         }
     }
 
+    /// The key's lowest sequence that is outstanding, or else the last that was taken; nil without an entry.
+    func lowest(of key: KeyID) -> UInt64? {
+        let first = first(of: key)
+        guard first != OutstandingTable.none else { return nil }
+        var lowest = entry(first).pointee.cursor, slot = first
+        while slot != OutstandingTable.none {
+            let sequence = entry(slot).pointee.sequence
+            if sequence != 0 && sequence < lowest { lowest = sequence }
+            slot = entry(slot).pointee.sibling
+        }
+        return lowest
+    }
+
     /// The key's next entry.
     func sibling(_ slot: Slot) -> Slot { entry(slot).pointee.sibling }
 
     /// Everything of the key up to here has been taken. For a message that is its own key, itself.
     func cursor(_ first: Slot) -> UInt64 { entry(first).pointee.cursor }
+    /// What waits of the key.
+    func waiting(_ first: Slot) -> Backlog {
+        Backlog(messages: UInt64(entry(first).pointee.waitingCount), bytes: entry(first).pointee.waitingBytes)
+    }
+    func setWaiting(_ first: Slot, _ backlog: Backlog) {
+        entry(first).pointee.waitingCount = UInt32(clamping: backlog.messages)
+        entry(first).pointee.waitingBytes = backlog.bytes
+    }
     func entries(ofKeyAt first: Slot) -> Int { Int(entry(first).pointee.ofKey) }
     func isParked(keyAt first: Slot) -> Bool { entry(first).pointee.parkedOfKey > 0 }
 
@@ -416,6 +443,8 @@ struct OutstandingTable: ~Copyable {
             let next = entry(slot).pointee.sibling
             if next != OutstandingTable.none {
                 entry(next).pointee.cursor = entry(slot).pointee.cursor
+                entry(next).pointee.waitingBytes = entry(slot).pointee.waitingBytes
+                entry(next).pointee.waitingCount = entry(slot).pointee.waitingCount
                 entry(next).pointee.ofKey = entry(slot).pointee.ofKey - 1
                 entry(next).pointee.parkedOfKey = entry(slot).pointee.parkedOfKey
                 byKey.insert(next, UInt64(key))
@@ -462,6 +491,22 @@ struct OutstandingTable: ~Copyable {
         parked = Ends()
         heap = []
         counts = (0, 0, 0, 0, 0, 0, 0)
+    }
+}
+
+/// Messages of a key that wait, or that are parked.
+struct Backlog {
+    var messages: UInt64 = 0
+    var bytes: UInt64 = 0
+
+    static func += (a: inout Backlog, b: Backlog) {
+        a.messages = saturatingSum(a.messages, b.messages)
+        a.bytes = saturatingSum(a.bytes, b.bytes)
+    }
+
+    static func -= (a: inout Backlog, b: Backlog) {
+        a.messages -= min(a.messages, b.messages)
+        a.bytes -= min(a.bytes, b.bytes)
     }
 }
 

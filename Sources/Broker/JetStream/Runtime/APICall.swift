@@ -1,7 +1,7 @@
 // One API request on its way between loops: what was asked, and where the answer goes.
 
+import Locks
 import Reactor
-import Synchronization
 import Wire
 
 /// Copied out of the read buffer, since answers take their time.
@@ -51,11 +51,11 @@ extension Message {
 
 /// Collects one part from each of several loops, and hands all of them on when the last is there.
 final class Collector<Part: Sendable>: Sendable {
-    private let state: Mutex<(parts: [Part], missing: Int)>
+    private let state: Locked<(parts: [Part], missing: Int)>
     private let finish: @Sendable ([Part]) -> Void
 
     init(_ count: Int, finish: @escaping @Sendable ([Part]) -> Void) {
-        state = Mutex(([], count))
+        state = Locked(([], count))
         self.finish = finish
     }
 

@@ -1,6 +1,7 @@
 // All streams of a broker: which there are, on which loop each lives, and what they may use.
 
 import Glibc
+import Locks
 import Reactor
 import Store
 import Synchronization
@@ -22,7 +23,7 @@ final class JetStream: Sendable {
     /// Whether there has been one: only then somebody wants to hear of clients that leave.
     let hasKeyedConsumers = Atomic<Bool>(false)
     private let serials = Atomic<UInt64>(0)
-    private let accountsByNumber = Mutex<[Int: JetStreamAccount]>([:])
+    private let accountsByNumber = Locked<[Int: JetStreamAccount]>([:])
 
     /// - Throws: a `BrokerFailure` whose text says what to do.
     init(_ options: JetStreamOptions) throws {
@@ -136,7 +137,7 @@ final class JetStreamAccount: Sendable {
     let requestsTotal = Atomic<UInt64>(0)
     let requestErrors = Atomic<UInt64>(0)
     let stored = StoredBytes()
-    private let streams = Mutex<[String: StreamEntry]>([:])
+    private let streams = Locked<[String: StreamEntry]>([:])
 
     init(_ account: Account, _ limits: AccountJetStreamOptions, directory: String, home: Int) {
         self.account = account

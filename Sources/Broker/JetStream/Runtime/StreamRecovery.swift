@@ -1,6 +1,7 @@
 // Opens the streams that an earlier run has left, before anybody is served.
 
 import Glibc
+import Locks
 import Reactor
 import Store
 import Synchronization
@@ -30,7 +31,7 @@ extension JetStream {
             }
             for directory in StreamFiles.directories(in: account.directory, disk) { found.append((account, directory)) }
         }
-        let results = Mutex<[Int: (StreamDefinition, UInt64, Handoff<OpenedStream>)]>([:])
+        let results = Locked<[Int: (StreamDefinition, UInt64, Handoff<OpenedStream>)]>([:])
         let count = found.count
         let remaining = Latch(count)
         let folders = found.map(\.directory)
@@ -71,11 +72,11 @@ extension JetStream {
 
 /// Waits for a number of arrivals.
 final class Latch: Sendable {
-    private let missing: Mutex<Int>
+    private let missing: Locked<Int>
     private let done = Atomic<UInt32>(0)
 
     init(_ count: Int) {
-        missing = Mutex(count)
+        missing = Locked(count)
         if count == 0 { done.store(1, ordering: .releasing) }
     }
 

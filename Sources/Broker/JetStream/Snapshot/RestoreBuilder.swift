@@ -1,7 +1,7 @@
 // Builds a stream's log and journal from a snapshot, as its bytes come in.
 
+import Locks
 import Store
-import Synchronization
 import Wire
 
 /// Used by one thread at a time, never by a loop. Nothing in a snapshot is trusted: what comes out of it could have been made by
@@ -178,7 +178,7 @@ final class RestoreBuilder {
 
 /// Where a builder lies while no thread works with it. Loops pass it on and never look inside.
 final class RestoreSlot: Sendable {
-    private let builder = Mutex<RestoreBuilder?>(nil)
+    private let builder = Locked<RestoreBuilder?>(nil)
 
     /// Works with the builder; makes it first where there is none. One that fails is gone, and what it has written.
     func use(

@@ -13,9 +13,13 @@ extension Stream {
             isLogSyncDue = true
             isJournalSyncDue = true
         }
+        if hasRemovals {
+            hasRemovals = false
+            lastRemovalsTicket = log.commitTicket
+        }
         if journalReliesOnLog {
             journalReliesOnLog = false
-            removalsTicket = log.commitTicket
+            removalsTicket = lastRemovalsTicket
         }
         commitLog()
         commitJournal()
@@ -173,6 +177,8 @@ extension Stream {
     }
 
     func journalFollowsLog() { journalReliesOnLog = true }
+
+    var areRemovalsDurable: Bool { !hasRemovals && lastRemovalsTicket <= log.finishedCommit }
 
     func afterJournalCommit(_ action: @escaping () -> Void) {
         guard let journal else { return action() }

@@ -5,14 +5,12 @@ import Wire
 
 extension Stream {
     /// What the limits leave out of their counts.
-    var pinned: (messages: UInt64, bytes: UInt64) {
-        var messages: UInt64 = 0, bytes: UInt64 = 0
+    var pinned: Backlog {
+        var sum = Backlog()
         for consumer in keyedConsumers {
-            guard let keyed = consumer.keyed else { continue }
-            messages = saturatingSum(messages, keyed.pinnedMessages)
-            bytes = saturatingSum(bytes, keyed.pinnedBytes)
+            if let keyed = consumer.keyed { sum += keyed.pinned }
         }
-        return (messages, bytes)
+        return sum
     }
 
     var hasPins: Bool { keyedConsumers.contains { $0.keyed?.hasPins ?? false } }
@@ -22,6 +20,8 @@ extension Stream {
     }
 
     func pinsEnded(from sequence: UInt64) { pinScan = min(pinScan, sequence) }
+
+    func limitsApplyAgain() { areLimitsDue = true }
 
     /// The oldest message that the limits may remove.
     func firstUnpinned(_ state: LogState) -> UInt64? {
