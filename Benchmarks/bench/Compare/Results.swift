@@ -119,7 +119,7 @@ extension Row {
             throw BenchError.usage("its rate follows from \(pace.row): run that first")
         }
         var row = self
-        row.workload = .keyed(workload.paced((most * pace.share).rounded()))
+        row.workload = .keyed(workload.paced(max(1, (most * pace.share).rounded())))
         return row
     }
 }

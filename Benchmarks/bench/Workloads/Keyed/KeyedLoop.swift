@@ -27,6 +27,8 @@ final class KeyedLoop {
     private var churn: Churn?
 
     private static let writeMax = 256
+    /// How long the end of a phase may be overlooked.
+    private static let lookNs: UInt64 = 1_000_000
     private static let stallNs: UInt64 = 30_000_000_000
 
     init(_ publisher: KeyedPublisher, _ plan: PoolPlan, _ supply: Supply, _ target: Target, checksOrder: Bool) throws {
@@ -40,7 +42,11 @@ final class KeyedLoop {
     }
 
     /// Goes on for a while. Returns how many messages were handled meanwhile, and in which time.
-    func run(_ durationNs: UInt64, _ progress: inout Progress?, note: String) throws -> (handled: Int, ns: UInt64) {
+    ///
+    /// - Parameter least: goes on longer, up to ten times, until so many are handled.
+    func run(
+        _ durationNs: UInt64, least: Int = 0, _ progress: inout Progress?, note: String
+    ) throws -> (handled: Int, ns: UInt64) {
         let startNs = Clock.nowNs()
         let first = pool.counts.handled
         pool.latency = Histogram()
@@ -48,10 +54,12 @@ final class KeyedLoop {
         paceSent = 0
         var now = startNs
         var moves = Moves(now)
-        while now - startNs < durationNs {
+        while now - startNs < durationNs
+            || pool.counts.handled - first < least && now - startNs < 10 * durationNs
+        {
             supplyMore(now)
             try churn?.step(pool, now)
-            try turn(now, until: startNs + durationNs, &moves)
+            try turn(now, until: max(startNs + durationNs, now + KeyedLoop.lookNs), &moves)
             now = Clock.nowNs()
             progress?.show(Double(now - startNs) / Double(durationNs), note, nowNs: now)
         }

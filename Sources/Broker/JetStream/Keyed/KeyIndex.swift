@@ -7,7 +7,8 @@ import Wire
 
 /// Covers the stream from the lowest message that any of its consumers has not finished, to as far as one has read. The
 /// messages of a key form a chain: each entry holds the distance to the next one. So what waits behind a blocked key costs
-/// eight to ten bytes a message, and nothing in the consumer. Of what all consumers have read, only what waits is kept: a key that is parked for weeks costs what waits behind it, not what passes by.
+/// eight to ten bytes a message, and nothing in the consumer. Of what all consumers have read, only what waits is kept: a
+/// key that is parked for weeks costs what waits behind it, not what passes by.
 final class KeyIndex {
     /// How far a call has come.
     enum Reach {

@@ -110,7 +110,7 @@ struct OutstandingTable: ~Copyable {
     private var chunkCapacity = 8
     private var unused = none
     private var usedSlots = 0
-    /// Open addressing over slots, by sequence and by key; powers of two, at most three quarters full.
+    /// Open addressing over slots, by sequence and by key; powers of two, at most thirteen sixteenths full.
     private var bySequence: SlotIndex
     private var byKey: SlotIndex
     private var ready = Ends()
