@@ -29,6 +29,8 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     var origins: StreamOrigins?
     var originPort: OriginPort?
     var snapshots: [SnapshotSender] = []
+    /// Those that wait for a commit before they begin.
+    var snapshotsAsked = 0
     private var watches: [ObjectIdentifier: UInt64] = [:]
     private var watchCalls: [UInt64: () -> Void] = [:]
     /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
@@ -39,6 +41,9 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private var isMaintaining = false
     /// Reads and maintenance on file threads.
     private var fileJobsRunning = 0
+    /// What its batches hold, and the publishes that wait for something to come from the disk, as they are counted.
+    private var countedBatchBytes = 0
+    private var countedHeldBytes = 0
     /// What has been counted of this stream in its account and in the server.
     private var countedBytes: UInt64 = 0
     private var turnBytes: UInt64 = 0
@@ -73,6 +78,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
             config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
             commits: self, settings: settings)
         self.stream = stream
+        stream.batchBytesInAccount = { [account] in account.batchBytes.load(ordering: .relaxed) }
         stream.onFailed = { [router, entry] error in
             router.broker.log.error("Stream \(entry.config.name) stores and confirms nothing until a restart: \(error)")
         }
@@ -163,6 +169,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         router.broker.backlog.add(router.loop.index, -freshBytes - committingBytes)
         freshBytes = 0
         committingBytes = 0
+        countWaiting(batches: 0, held: 0)
         count(0)
         stream = nil
         whenStopped = done
@@ -219,6 +226,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         countBacklog()
         stream.turnEnded()
         releaseBacklog()
+        countWaiting(batches: stream.atomicBatches.bytes, held: stream.held.bytes)
         sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
@@ -249,10 +257,11 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         let limits = account.accountLimits
         let ofAccount = storage == .memory ? limits.maxMemoryBytes : limits.maxStorageBytes
         let ofServer = UInt64(clamping: storage == .memory ? shared.maxMemoryBytes : shared.maxFileBytes)
-        stream.roomForBytes = { [unowned self] bytes in
+        stream.roomForBytes = { [unowned self] staged, last in
+            let bytes = staged &+ last
             // The server's limit may be exceeded by one message, the account's not at all, as on nats-server.
             func refusal(afterMore pending: UInt64) -> APIError? {
-                if shared.stored.of(storage) &+ pending > ofServer { return .insufficientResources }
+                if shared.stored.of(storage) &+ pending &+ UInt64(clamping: staged) > ofServer { return .insufficientResources }
                 let held = account.stored.of(storage) &+ pending &+ UInt64(clamping: bytes)
                 return ofAccount >= 0 && held > UInt64(clamping: ofAccount) ? .accountResourcesExceeded : nil
             }
@@ -325,7 +334,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         if let timer { router.loop.cancel(timer) }
         timerNs = next
         let nowNs = Clock.monotonicNs()
-        let delayMs = next > nowNs ? (next - nowNs + 999_999) / 1_000_000 : 0
+        let delayMs = next > nowNs ? saturatingSum(next - nowNs, 999_999) / 1_000_000 : 0
         timer = router.loop.schedule(afterMs: Int(clamping: min(delayMs, 86_400_000))) { [unowned self] in
             timer = nil
             timerNs = .max
@@ -381,6 +390,17 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         router.broker.backlog.add(router.loop.index, uncountedBytes)
         freshBytes += uncountedBytes
         uncountedBytes = 0
+    }
+
+    private func countWaiting(batches: Int, held: Int) {
+        if batches != countedBatchBytes {
+            account.batchBytes.wrappingAdd(batches - countedBatchBytes, ordering: .relaxed)
+            countedBatchBytes = batches
+        }
+        if held != countedHeldBytes {
+            router.broker.backlog.add(router.loop.index, held - countedHeldBytes)
+            countedHeldBytes = held
+        }
     }
 
     /// What was taken in and refused is nothing that a disk has yet to do.
