@@ -170,6 +170,29 @@ import Testing
         #expect(kit.log.state.messages == 1)
     }
 
+    @Test func inABatchNobodyAsksWhoIsInterested() throws {
+        let kit = try kit {
+            $0.retention = .interest
+            $0.discard = .new
+            $0.maxMessages = 1
+        }
+        for sequence in 1...2 { #expect(kit.publish("s.a") == #"{"stream":"S","seq":\#(sequence)}"#) }
+        kit.publish("s.a", "", ["Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"])
+        let answer = kit.publish("s.b", "", ["Nats-Batch-Id": "b", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"])
+        #expect(errorCode(answer) == 10077)
+    }
+
+    /// Alone, a message has its rollup looked at first.
+    @Test func inABatchTheTimeToLiveIsLookedAtFirst() throws {
+        let kit = try kit { $0.allowMessageTTL = true }
+        #expect(errorCode(kit.publish("s.a", "", ["Nats-Rollup": "none", "Nats-TTL": "z"])) == 10111)
+        kit.publish("s.a", "", ["Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"])
+        let answer = kit.publish(
+            "s.b", "",
+            ["Nats-Rollup": "all", "Nats-TTL": "z", "Nats-Batch-Id": "b", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"])
+        #expect(errorCode(answer) == 10165)
+    }
+
     // MARK: Fast batches
 
     /// Answers to a message whose reply is `i.<id>.<rest>.$FI`.

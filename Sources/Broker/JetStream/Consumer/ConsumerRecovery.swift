@@ -194,6 +194,7 @@ extension ConsumerState {
         switch event {
         case .finishedUpTo: finish(upTo: sequence, delivery: argument) { _ in }
         case .forgotten: exhausted[sequence] = nil
+        case .advanced: advance(to: sequence)
         case _ where slot == PendingTable.none: break
         case .finished: finish(slot)
         case .redelivered:

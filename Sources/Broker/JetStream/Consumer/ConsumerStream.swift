@@ -39,14 +39,20 @@ protocol ConsumerStream: AnyObject {
     func consumerRemoved(_ consumer: Consumer)
     /// Messages from a sequence on that the limits had to spare need not be spared any longer.
     func pinsEnded(from sequence: UInt64)
+    /// So many need not be spared any longer that the limits have to be looked at without a publish.
+    func limitsApplyAgain()
     /// A message was removed that the consumer is not done with, and now passes over. Its journal must not tell so before the
     /// removal is durable: with a crash the message would come back, and nobody would be given it.
     func journalFollowsLog()
+    /// Whether no message that is gone can come back with a crash.
+    var areRemovalsDurable: Bool { get }
 }
 
 extension ConsumerStream {
     func pinsEnded(from sequence: UInt64) {}
+    func limitsApplyAgain() {}
     func journalFollowsLog() {}
+    var areRemovalsDurable: Bool { true }
     func afterJournal(_ action: @escaping (StoreError?) -> Void) { afterJournalCommit { action(nil) } }
     var journalFailure: StoreError? { nil }
 }

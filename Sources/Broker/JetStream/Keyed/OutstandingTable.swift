@@ -125,6 +125,9 @@ struct OutstandingTable: ~Copyable {
         chunks[Int(slot >> UInt32(chunkShift))] + Int(slot & UInt32(chunkSize - 1))
     }
 
+    /// Whether a slot that was given out once is there.
+    func isUsed(_ slot: Slot) -> Bool { slot < usedSlots && entry(slot).pointee.sibling != OutstandingTable.gone }
+
     /// The entry of a message, or `none`.
     func find(_ sequence: UInt64) -> Slot {
         var place = bySequence.home(sequence)

@@ -58,14 +58,13 @@ final class JetStream: Sendable {
 
     /// Makes a directory and those above it that are missing.
     static func makeDirectories(_ path: String, _ disk: any Disk) throws(DiskError) {
-        var made = path.hasPrefix("/") ? "" : "."
-        for part in path.split(separator: "/") {
-            let parent = made.isEmpty ? "/" : made
-            made += "/" + part
-            if (try? disk.list(made)) != nil { continue }
-            try disk.makeDirectory(made)
-            try disk.syncDirectory(parent)
-        }
+        // From below: listing what is far above can take long.
+        guard path != "/", path != ".", (try? disk.list(path)) == nil else { return }
+        let slash = path.lastIndex(of: "/")
+        let parent = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        try makeDirectories(parent, disk)
+        try disk.makeDirectory(path)
+        try disk.syncDirectory(parent)
     }
 
     /// Names a stream for the lifetime of the process.

@@ -73,22 +73,29 @@ enum StreamFiles {
         AtomicFile(path: directory + "/" + definitionName, kind: "BSTR", version: 1, disk: disk)
     }
 
-    /// Makes the files of a new stream.
+    /// Makes the files of a new stream. Three syncs, of which the second finds nothing left to do on most file systems: a client waits.
     static func create(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) -> OpenedStream
     {
         if definition.config.storage == .memory {
             return OpenedStream(definition: definition, log: MemoryLog(), journal: nil, consumers: [])
         }
+        let streams = account + "/streams"
         let directory = directory(of: definition.config.name, in: account)
         try deleteLeftovers(directory, disk)
         do throws(DiskError) {
-            try JetStream.makeDirectories(directory, disk)
+            do throws(DiskError) { try disk.makeDirectory(directory) } catch {
+                guard error.isNotFound else { throw error }
+                try JetStream.makeDirectories(streams, disk)
+                try disk.makeDirectory(directory)
+            }
         } catch {
             throw .disk(error)
         }
         let opened = try openFiles(definition, directory, disk, isNew: true)
         // Last: without a definition there is no stream. Syncs the directory, too.
-        try definitionFile(directory, disk).write(definition.encoded())
+        try definitionFile(directory, disk).write(definition.encoded()) { () throws(DiskError) in
+            try disk.syncDirectory(streams)
+        }
         return opened
     }
 
@@ -125,7 +132,8 @@ enum StreamFiles {
         } catch {
             throw .disk(error)
         }
-        let log = try FileLog.open(directory: directory + "/" + logName, disk: disk)
+        // The stream is there with its definition; what a first commit writes makes the first segment durable, too.
+        let log = try FileLog.open(directory: directory + "/" + logName, disk: disk, namesSegment: !isNew)
         let (journal, consumers) = try FileConsumerJournal.open(directory: directory + "/" + consumersName, disk: disk)
         return OpenedStream(
             definition: definition, log: log, journal: journal, consumers: consumers, findings: journal.findings)

@@ -140,7 +140,7 @@ extension Stream {
             storedBytes(message.subject.count, message.headers.count, message.body.count)
         }
         var later = BatchStaging()
-        for message in messages where message.isStored { later.add(message, bytes: bytes(message), isStored: true) }
+        for message in messages where message.isStored { later.add(message, bytes: bytes(message)) }
         for message in messages where message.isStored {
             later.remove(message, bytes: bytes(message))
             makeRoom(message, before: later)
@@ -153,10 +153,9 @@ extension Stream {
             throw .atomicPublishContainsDuplicateMessage
         }
         try checkFurther(&publish)
-        let isStored = isWanted(publish)
-        if isStored { try checkRoom(publish) }
+        try checkRoom(publish)
         let bytes = storedBytes(publish.subject.count, publish.headers.count, publish.body.count)
-        staging?.add(publish, bytes: bytes, isStored: isStored)
+        staging?.add(publish, bytes: bytes)
     }
 
     private func quoted(_ id: [UInt8]) -> [UInt8] {

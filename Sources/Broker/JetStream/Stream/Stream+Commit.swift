@@ -13,9 +13,13 @@ extension Stream {
             isLogSyncDue = true
             isJournalSyncDue = true
         }
+        if hasRemovals {
+            hasRemovals = false
+            lastRemovalsTicket = log.commitTicket
+        }
         if journalReliesOnLog {
             journalReliesOnLog = false
-            removalsTicket = log.commitTicket
+            removalsTicket = lastRemovalsTicket
         }
         commitLog()
         commitJournal()
@@ -188,6 +192,8 @@ extension Stream {
     }
 
     func journalFollowsLog() { journalReliesOnLog = true }
+
+    var areRemovalsDurable: Bool { !hasRemovals && lastRemovalsTicket <= log.finishedCommit }
 
     func afterJournalCommit(_ action: @escaping () -> Void) { afterJournal { error in if error == nil { action() } } }
 

@@ -24,8 +24,16 @@ extension Stream {
 
     /// - Returns: how many messages have gone.
     private func purge(_ request: StreamPurgeRequest) throws(APIError) -> UInt64 {
-        let state = log.state
         let isFiltered = !request.filter.isEmpty && request.filter != ">"
+        isPurging = true
+        defer { isPurging = false }
+        // Some of it may have gone before an error.
+        defer { tellPurge(of: isFiltered ? request.filter : nil) }
+        return try remove(request, isFiltered: isFiltered)
+    }
+
+    private func remove(_ request: StreamPurgeRequest, isFiltered: Bool) throws(APIError) -> UInt64 {
+        let state = log.state
         if !isFiltered && request.keep == 0 {
             let end = request.sequence == 0 ? state.lastSequence &+ 1 : min(request.sequence, state.lastSequence &+ 1)
             let purged = try purgeAll(below: end)
@@ -63,6 +71,35 @@ extension Stream {
     private func purgeError(_ error: StoreError) -> APIError {
         let answer = storeError(error)
         return error == .noSpace ? answer : .streamPurgeFailed(error.description)
+    }
+
+    /// Has consumers go on behind what was purged, as on nats-server: where all that they are given is of the purge's subjects,
+    /// up to the first message of those that is left; where the purge's subjects are only some of theirs, up to the
+    /// stream's first message.
+    ///
+    /// - Parameter filter: the purge's subjects; nil: all.
+    func tellPurge(of filter: String?) {
+        guard !consumerList.isEmpty else { return }
+        let state = log.state
+        let first = state.messages > 0 ? state.firstSequence : state.lastSequence &+ 1
+        var firstMatching: UInt64?
+        for consumer in consumerList {
+            let filters = consumer.config.filters
+            guard let filter else {
+                consumer.purged(below: first)
+                continue
+            }
+            if !filters.isEmpty && filters.allSatisfy({ SubjectText.isSubset($0, of: filter) }) {
+                let found =
+                    firstMatching
+                    ?? log.next(atOrAfter: first, SubjectFilter([filter], log.subjects), upTo: state.lastSequence)
+                    ?? state.lastSequence &+ 1
+                firstMatching = found
+                consumer.purged(below: found)
+            } else if filters.isEmpty || filters.contains(where: { SubjectText.isSubset(filter, of: $0) }) {
+                consumer.purged(below: first)
+            }
+        }
     }
 
     /// The last sequence that may go; nil where nothing does.

@@ -48,10 +48,16 @@ final class Stream: ConsumerStream {
     var isReleasing = false
     var isLogCommitting = false
     var isJournalCommitting = false
-    /// What the journal is told in this turn relies on removals of this turn.
+    /// Messages were removed in this turn.
+    var hasRemovals = false
+    /// The log's commit that has the last removal of all.
+    var lastRemovalsTicket: UInt64 = 0
+    /// What the journal is told in this turn relies on removals so far.
     var journalReliesOnLog = false
-    /// The log's commit that has the last such removal.
+    /// The log's commit that has the last removal on which the journal relies.
     var removalsTicket: UInt64 = 0
+    /// A purge is removing messages, or a rollup.
+    var isPurging = false
     /// The journal's commit, while it waits for that.
     var waitingJournalJob: (job: CommitJob, syncs: Bool)?
     /// With an interval between syncs: when the next one is due, if something is written and not synced.
@@ -187,7 +193,8 @@ final class Stream: ConsumerStream {
         if !neverExpiring.isEmpty { neverExpiring.remove(sequence) }
         if !markers.isEmpty { markers.remove(sequence) }
         if !schedules.isEmpty { schedules[sequence] = nil }
-        for consumer in consumerList { consumer.messageRemoved(sequence, subject, bytes: bytes) }
+        hasRemovals = true
+        for consumer in consumerList { consumer.messageRemoved(sequence, subject, bytes: bytes, isTold: !isPurging) }
     }
 
     // MARK: Turns
