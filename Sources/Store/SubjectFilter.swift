@@ -1,5 +1,6 @@
 // Which subjects of one table pass: a consumer's filter, or a request's.
 
+import Glibc
 import Wire
 
 /// Patterns over the subjects of one table: a message passes if any of them matches. No pattern lets everything through.
@@ -16,7 +17,7 @@ public final class SubjectFilter {
     let table: SubjectTable
     /// The chains to follow; empty where messages must be scanned.
     var literals: [LiteralSubject] = []
-    private let texts: [[UInt8]]
+    private let texts: [PatternText]
     /// Two bits per number: known, passes.
     private var verdicts: UnsafeMutablePointer<UInt64>
     private var verdictWords = 0
@@ -26,11 +27,9 @@ public final class SubjectFilter {
         self.patterns = patterns
         self.table = table
         isEverything = patterns.isEmpty || patterns.contains(">")
-        texts = patterns.map { Array($0.utf8) }
+        texts = patterns.map(PatternText.init)
         verdicts = .allocate(capacity: 1)
-        let areLiteral = texts.allSatisfy { text in
-            text.withUnsafeBytes { !Subject.hasWildcards(ByteView($0)) }
-        }
+        let areLiteral = texts.allSatisfy(\.isLiteral)
         if !isEverything && areLiteral && texts.count <= SubjectFilter.literalsMax {
             literals = Set(patterns).sorted().map { LiteralSubject(text: Array($0.utf8)) }
         }
@@ -57,9 +56,7 @@ public final class SubjectFilter {
 
     public func matches(_ subject: ByteView) -> Bool {
         if isEverything { return true }
-        for text in texts {
-            if text.withUnsafeBytes({ Subject.matches(ByteView($0), subject) }) { return true }
-        }
+        for place in texts.indices where texts[place].matches(subject) { return true }
         return false
     }
 
@@ -103,6 +100,30 @@ public final class SubjectFilter {
         }
         verdicts[word] |= (passes ? 3 : 1) << shift
         return passes
+    }
+}
+
+/// A pattern, and how far it is literal: most subjects that do not match differ there.
+private struct PatternText {
+    let bytes: [UInt8]
+    let prefixCount: Int
+    let isLiteral: Bool
+
+    init(_ pattern: String) {
+        bytes = Array(pattern.utf8)
+        isLiteral = bytes.withUnsafeBytes { !Subject.hasWildcards(ByteView($0)) }
+        let wildcard = bytes.firstIndex { $0 == UInt8(ascii: "*") || $0 == UInt8(ascii: ">") }
+        prefixCount = isLiteral ? bytes.count : wildcard ?? bytes.count
+    }
+
+    @inline(__always)
+    func matches(_ subject: ByteView) -> Bool {
+        guard subject.count >= prefixCount else { return false }
+        return bytes.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return false }
+            return memcmp(base, subject.base, prefixCount) == 0
+                && (isLiteral ? subject.count == prefixCount : Subject.matches(ByteView(bytes), subject))
+        }
     }
 }
 

@@ -121,6 +121,25 @@ public final class SubjectTable {
         filter.forEachMatch { id in body(id, summary(id)) }
     }
 
+    /// Does the same for a few numbers from one on, so that many subjects can be walked over in several turns. A filter of
+    /// few literal subjects goes through all at once.
+    /// - Returns: where to go on; nil at the end.
+    public func forEach(
+        _ filter: SubjectFilter, from start: SubjectID, count: Int, _ body: (SubjectID, SubjectSummary) -> Void
+    ) -> SubjectID? {
+        guard filter.literals.isEmpty else {
+            forEach(filter, body)
+            return nil
+        }
+        let end = SubjectID(clamping: min(nextID, Int(start) + max(0, count)))
+        var id = max(1, start)
+        while id < end {
+            if isPresent(id) && filter.matches(id) { body(id, summary(id)) }
+            id += 1
+        }
+        return Int(id) < nextID ? id : nil
+    }
+
     // MARK: For the index
 
     /// Numbers are below this.

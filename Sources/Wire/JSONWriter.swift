@@ -87,6 +87,13 @@ public struct JSONWriter: Sendable {
         }
     }
 
+    /// A value that is JSON already, in this writer's style.
+    public mutating func value(written json: [UInt8]) {
+        separate()
+        bytes.append(contentsOf: json)
+        needsComma = true
+    }
+
     public mutating func member(_ name: String, _ value: Bool) { self.name(name); self.value(value) }
     public mutating func member(_ name: String, _ value: Int) { self.name(name); self.value(value) }
     public mutating func member(_ name: String, _ value: Int64) { self.name(name); self.value(value) }

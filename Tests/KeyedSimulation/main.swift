@@ -42,7 +42,7 @@ while let argument = arguments.popFirst() {
 }
 if wanted <= 0 || perSeed <= 0 || seed == 0 { fail(usage) }
 
-@MainActor func deliveries(_ seed: UInt64) -> Int { seed % 16 == 0 ? perSeed * 8 : perSeed }
+@MainActor func deliveries(_ seed: UInt64) -> Int { seed % 16 == 0 ? perSeed * 4 : perSeed }
 
 /// The next seed, and what was delivered before it.
 func readProgress(_ path: String) -> (seed: UInt64, delivered: Int)? {

@@ -65,6 +65,8 @@ struct ConsumerModel {
     var startsEnd: UInt64 = 0
     var requests: [RequestModel] = []
     var pauseEndsNs: UInt64?
+    /// Ends of which the broker has said that it knows of them.
+    var confirmed: Set<UInt64> = []
     /// The latest sign of a client, for the inactive threshold.
     var activeNs: UInt64
     let madeNs: UInt64
@@ -321,6 +323,16 @@ struct ConsumerModel {
             pending[sequence]?.dueNs = nowNs...nowNs + latest
         }
         pauseEndsNs = config.pauseUntilNs.flatMap { $0 > wallNs ? nowNs + UInt64($0 - wallNs) : nil }
+    }
+
+    /// A message that a crash has brought back, though its end was confirmed.
+    func broughtBack(_ actual: Consumer) -> UInt64? {
+        let starts = actual.state.lastPerSubject
+        return confirmed.first { sequence in
+            let isAhead =
+                starts.isEmpty ? sequence >= actual.nextSequence : sequence > starts.end || starts.contains(sequence)
+            return isAhead || actual.state.pending.contains(sequence) || actual.state.exhausted[sequence] != nil
+        }
     }
 
     /// Takes over what a crash has left.

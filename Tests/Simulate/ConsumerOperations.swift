@@ -209,7 +209,7 @@ extension Simulation {
             (consumer.pending, consumer.exhausted, consumer.starts) = ([:], [], [])
             consumer.delivered = (0, consumer.next - 1)
             consumer.floor = consumer.delivered
-            (consumer.replayEnd, consumer.replayed) = (0, nil)
+            (consumer.replayEnd, consumer.replayed, consumer.confirmed) = (0, nil, [])
             consumers[name] = consumer
         }
         try expectCode(try world.ask(body) { world.api.reset(name, $0, $1) }, code)
@@ -301,6 +301,7 @@ extension Simulation {
             lastReply += 1
             reply = "ok.\(lastReply)"
             confirmations.insert(reply)
+            if finished.contains(sequence) { endings[reply] = (consumer.name, sequence) }
         }
         consumers[consumer.name] = consumer
         for sequence in finished { done(sequence) }

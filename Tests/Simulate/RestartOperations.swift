@@ -82,6 +82,7 @@ extension Simulation {
         try world.crash(afterChanges: changes, afterNs: 0)
         for sent in world.takenAnswers() { answers[sent.to] = sent.payload }
         confirmations = []
+        endings = [:]
         flowControls = []
         for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
         model.republished = []
@@ -268,6 +269,8 @@ extension Simulation {
             if sinceNs != nil {
                 consumers[name] = nil
                 takeOver(actual)
+            } else if let sequence = consumers[name]?.broughtBack(actual) {
+                throw Disagreement("\(name): the ack of \(sequence) was answered, and is forgotten: \(actual.info())")
             }
             consumers[name]?.adopt(actual, nowNs: nowNs)
         }

@@ -58,6 +58,8 @@ final class Simulation {
     var ended: [String: String] = [:]
     /// Answers to acks that must come.
     var confirmations: Set<String> = []
+    /// What these end: a consumer and a message.
+    var endings: [String: (consumer: String, sequence: UInt64)] = [:]
     /// The last message of the step before.
     var visibleSequence: UInt64 = 0
     var flowControls: [(consumer: String, reply: String)] = []
@@ -180,6 +182,9 @@ final class Simulation {
             fastAnswers[sent.to, default: []].append(try Simulation.readFast(sent.payload))
         } else if sent.to.hasPrefix("ok.") {
             if confirmations.remove(sent.to) == nil { throw Disagreement("a second answer: \(sent)") }
+            if let ending = endings.removeValue(forKey: sent.to) {
+                consumers[ending.consumer]?.confirmed.insert(ending.sequence)
+            }
         } else if !sent.reply.isEmpty && sent.reply.hasPrefix("$JS.ACK.") {
             try hearDelivery(sent)
         } else if sent.to.hasPrefix("in.") || sent.to.hasPrefix("push.") {

@@ -44,10 +44,10 @@ extension StreamModel {
         // As if they were stored one after the other, in a stream that nobody sees.
         var trial = self
         trial.onRemoved = { _ in }
-        trial.onPurged = { _, _ in }
         trial.recent = nil
         // Nor does it ask who is interested.
         trial.isWanted = { _ in true }
+        trial.onPurged = { _, _ in }
         var all: [Checked] = []
         var subjects: Set<String> = []
         for attempt in messages {

@@ -27,7 +27,7 @@ private func text(_ reply: [UInt8]) -> String { String(decoding: reply, as: UTF8
     var info = StreamInfo(config: StreamConfig(), createdNs: 0, timestampNs: 1_500_000_000)
     info.config.name = "S"
     info.state.messages = 3
-    info.state.subjects = [("a", 2), ("b", 1)]
+    info.state.subjects = Array(#"{"a":2,"b":1}"#.utf8)
     info.state.deletedCount = 1
     info.state.deleted = [2]
     info.leader = "node"

@@ -22,6 +22,8 @@ final class StreamKit: StreamHost, CommitRunner {
     var output: [StreamOutput] = []
     /// Subjects that somebody listens to.
     var interests: Set<String> = []
+    /// Whoever listens has much to take yet.
+    var isCongested = false
     /// Keeps commits until `finishCommits`.
     var holdsCommits = false
     var commitError: DiskError?
@@ -170,11 +172,13 @@ final class StreamKit: StreamHost, CommitRunner {
         var answer = "none"
         Array(body.utf8).withUnsafeBytes { call(stream)(ByteView($0)) { answer = String(decoding: $0, as: UTF8.self) } }
         turn()
+        finishAnswers()
         return answer
     }
 
     func directGet(_ body: String, subject: String = "", headers: String = "") -> [StreamOutput] {
         output = []
+        interests.insert("direct")
         Array("$JS.API.DIRECT.GET.S\(subject.isEmpty ? "" : "." + subject)".utf8).withUnsafeBytes { subject in
             Array("direct".utf8).withUnsafeBytes { reply in
                 Array((headers + body).utf8).withUnsafeBytes { payload in
@@ -186,7 +190,13 @@ final class StreamKit: StreamHost, CommitRunner {
             }
         }
         turn()
+        finishAnswers()
         return output.filter { $0.subject == "direct" }
+    }
+
+    /// Has answers that take several turns given to their end, unless commits are held back.
+    func finishAnswers() {
+        while !holdsCommits, stream.longAnswers.count > 0 { pass(0.000_01) }
     }
 
     /// What is stored: `sequence subject headers body`, line ends as `|`.
@@ -224,7 +234,7 @@ final class StreamKit: StreamHost, CommitRunner {
                 payload: delivery.payload.string))
         return true
     }
-    func isCongested(_ target: DeliveryTarget) -> Bool { false }
+    func isCongested(_ target: DeliveryTarget) -> Bool { isCongested }
     func hasInterest(_ target: DeliveryTarget) -> Bool { interests.contains(String(decoding: target.subject, as: UTF8.self)) }
     func hasInterest(_ subject: ByteView) -> Bool { interests.contains(subject.string) }
     func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}

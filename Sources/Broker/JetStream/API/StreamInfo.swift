@@ -56,8 +56,8 @@ struct StreamState: Sendable, Equatable {
     var lastSequence: UInt64 = 0
     var lastTimeNs = Timestamp.zero
     var subjectCount = 0
-    /// Messages per subject, where they were asked for.
-    var subjects: [(subject: String, messages: UInt64)] = []
+    /// Messages per subject, where they were asked for: a JSON object, for there may be very many.
+    var subjects: [UInt8] = []
     var deletedCount = 0
     /// The sequences themselves, where they were asked for.
     var deleted: [UInt64] = []
@@ -65,14 +65,6 @@ struct StreamState: Sendable, Equatable {
     var lost: [UInt64] = []
     var lostBytes: UInt64 = 0
     var consumers = 0
-
-    static func == (a: StreamState, b: StreamState) -> Bool {
-        (a.messages, a.bytes, a.firstSequence, a.firstTimeNs, a.lastSequence, a.lastTimeNs)
-            == (b.messages, b.bytes, b.firstSequence, b.firstTimeNs, b.lastSequence, b.lastTimeNs)
-            && (a.subjectCount, a.deletedCount, a.lostBytes, a.consumers)
-                == (b.subjectCount, b.deletedCount, b.lostBytes, b.consumers)
-            && a.deleted == b.deleted && a.lost == b.lost && a.subjects.elementsEqual(b.subjects, by: ==)
-    }
 
     func write(to json: inout JSONWriter) {
         json.beginObject()
@@ -85,9 +77,7 @@ struct StreamState: Sendable, Equatable {
         json.optional("num_subjects", subjectCount)
         if !subjects.isEmpty {
             json.name("subjects")
-            json.beginObject()
-            for (subject, messages) in subjects { json.member(subject, messages) }
-            json.endObject()
+            json.value(written: subjects)
         }
         json.optional("num_deleted", deletedCount)
         json.optional("deleted", deleted) { $0.value($1) }

@@ -90,7 +90,7 @@ extension Stream {
     /// Of the last message on a subject, or on any that a pattern matches; 0 without one.
     func lastSequence(matching subject: ByteView) -> UInt64 {
         if Subject.hasWildcards(subject) {
-            return log.last(upTo: UInt64.max, SubjectFilter([subject.string], log.subjects)) ?? 0
+            return patternLasts.last(subject, log)
         }
         guard let id = log.subjects.id(of: subject) else { return 0 }
         return log.subjects.summary(id).last

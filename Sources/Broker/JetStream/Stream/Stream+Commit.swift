@@ -213,16 +213,4 @@ extension Stream {
         journalAwaiting = []
         for consumer in waiting { consumer.touch() }
     }
-
-    // MARK: Loading
-
-    /// Runs `action` when messages have come from the disk; it looks itself whether the one it wants is among them.
-    func afterLoad(_ action: @escaping () -> Void) { loadWaits.append(action) }
-
-    func messagesLoaded() {
-        let waiting = loadWaits
-        loadWaits = []
-        for action in waiting { action() }
-        for consumer in consumerList where consumer.isReading { consumer.messagesVisible() }
-    }
 }

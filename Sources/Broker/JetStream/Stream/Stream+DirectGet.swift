@@ -34,12 +34,12 @@ extension Stream {
     private static let apiLevel: UInt64 = 5
 
     private func directGet(_ request: MessageGetRequest, _ reply: ByteView) {
-        if !request.multiLast.isEmpty || request.batch > 0 {
+        if !request.multiLast.isEmpty || request.batch != 0 {
             // The whole answer is of one moment: that of the next commit, if something is not durable yet.
             let reply = reply.bytes
             return afterCommit { [unowned self] _ in directGetMany(request, reply) }
         }
-        if let sequence = durableSequence(of: request), case .message(let message) = log.load(sequence) {
+        if loadWaits.hasRoom, let sequence = durableSequence(of: request), case .message(let message) = log.load(sequence) {
             return send(message, to: reply, noHeaders: request.noHeaders)
         }
         let reply = reply.bytes
@@ -66,34 +66,21 @@ extension Stream {
     // MARK: Many messages
 
     private func directGetMany(_ request: MessageGetRequest, _ reply: [UInt8]) {
-        var answer = DirectBatch(reply: reply, request: request)
+        let start: UInt64, end: UInt64
         if request.multiLast.isEmpty {
-            guard let first = firstOfBatch(request) else { return status(reply, "404 Message Not Found") }
-            answer.filter = filter(request.nextBySubject)
-            answer.next = first
-            answer.end = visibleSequence
-            answer.pending = log.count(from: first, upTo: visibleSequence, filter(request.nextBySubject))
+            guard let first = startOfBatch(request) else { return status(reply, "404 Message Not Found") }
+            (start, end) = (first, visibleSequence)
         } else {
-            let upTo = lastOfMulti(request)
-            answer.upTo = upTo
-            guard let sequences = upTo.map({ lastSequences(request.multiLast, upTo: $0) }), !sequences.isEmpty else {
-                return status(reply, "404 No Results")
-            }
-            if sequences.count > DirectBatch.multiMax { return status(reply, "413 Too Many Results") }
-            answer.sequences = sequences
-            answer.next = sequences[0]
-            answer.pending = UInt64(sequences.count)
+            guard let upTo = lastOfMulti(request) else { return status(reply, "404 No Results") }
+            (start, end) = (0, upTo)
         }
-        send(answer)
+        let batch = DirectBatch(request, from: start, upTo: end, target: host.target(reply, queue: []), self)
+        if !begin(batch) { status(reply, "503 Too Many Requests") }
     }
 
-    private func firstOfBatch(_ request: MessageGetRequest) -> UInt64? {
-        var start = max(request.sequence, log.state.firstSequence)
-        if let timeNs = request.startTimeNs {
-            guard let first = log.first(atOrAfterNs: timeNs) else { return nil }
-            start = first
-        }
-        return start <= visibleSequence ? log.next(atOrAfter: start, filter(request.nextBySubject), upTo: visibleSequence) : nil
+    private func startOfBatch(_ request: MessageGetRequest) -> UInt64? {
+        guard let timeNs = request.startTimeNs else { return max(request.sequence, log.state.firstSequence) }
+        return log.first(atOrAfterNs: timeNs)
     }
 
     /// Up to where the last messages are looked for; nil where that is beyond the stream's end, which JetStream answers with nothing.
@@ -105,65 +92,20 @@ extension Stream {
         return visibleSequence
     }
 
-    /// The last message of each subject that one of the patterns matches, by sequence; one more than are allowed at most.
-    private func lastSequences(_ patterns: [String], upTo limit: UInt64) -> [UInt64] {
-        var found: [UInt64] = []
-        log.subjects.forEach(SubjectFilter(patterns, log.subjects)) { id, summary in
-            guard summary.first <= limit, found.count <= DirectBatch.multiMax else { return }
-            if summary.last <= limit {
-                found.append(summary.last)
-            } else if let last = log.last(upTo: limit, SubjectFilter([log.subjects.subject(id).string], log.subjects)) {
-                found.append(last)
-            }
-        }
-        return found.sorted()
-    }
-
-    /// Sends one message after the other, and goes on later where one has to be read from the disk.
-    private func send(_ batch: DirectBatch) {
-        var batch = batch
-        while let sequence = batch.next, !batch.isDone {
-            switch log.load(sequence) {
-            case .reading: return afterLoad { [unowned self, batch] in send(batch) }
-            case .message(let message):
-                if !batch.request.noHeaders || batch.sequences != nil { batch.pending -= min(1, batch.pending) }
-                batch.reply.withUnsafeBytes { reply in
-                    send(
-                        message, to: ByteView(reply), noHeaders: batch.request.noHeaders && batch.sequences == nil,
-                        pending: batch.pending, previous: batch.lastSent)
-                }
-                batch.lastSent = sequence
-                batch.sent += 1
-                batch.sentBytes += message.subject.count + message.headers.count + message.payload.count
-            case .absent, .failed: break
-            }
-            batch.next = batch.sequences == nil ? nextOfBatch(batch, behind: sequence) : batch.nextOfSequences()
-        }
-        scratch.removeAll()
-        scratch.append("NATS/1.0 204 EOB\r\nNats-Num-Pending: ")
-        scratch.append(batch.pending)
-        scratch.append("\r\nNats-Last-Sequence: ")
-        scratch.append(batch.lastSent)
-        if let upTo = batch.upTo {
-            scratch.append("\r\nNats-UpTo-Sequence: ")
-            scratch.append(upTo)
-        }
-        scratch.append("\r\n\r\n")
-        batch.reply.withUnsafeBytes { host.publish(ByteView($0), reply: .empty, headers: scratch.view, payload: .empty) }
-    }
-
-    private func nextOfBatch(_ batch: DirectBatch, behind sequence: UInt64) -> UInt64? {
-        guard let filter = batch.filter, sequence < batch.end else { return nil }
-        return log.next(atOrAfter: sequence + 1, filter, upTo: batch.end)
-    }
-
     // MARK: Sending
 
-    /// - Parameter pending: how many are still to come, in a batch.
-    private func send(
-        _ message: StoredMessage, to reply: ByteView, noHeaders: Bool, pending: UInt64? = nil, previous: UInt64 = 0
-    ) {
+    private func send(_ message: StoredMessage, to reply: ByteView, noHeaders: Bool) {
         if noHeaders { return host.publish(reply, reply: .empty, headers: .empty, payload: message.payload) }
+        setDirectHeaders(message)
+        host.publish(reply, reply: .empty, headers: scratch.view, payload: message.payload)
+    }
+
+    /// Puts the headers of an answer into the scratch: those of the message, and what tells which one it is.
+    ///
+    /// - Parameters:
+    ///   - pending: in a batch, how many are still to come.
+    ///   - previous: in a batch, the sequence that was sent before.
+    func setDirectHeaders(_ message: StoredMessage, pending: UInt64? = nil, previous: UInt64 = 0) {
         scratch.removeAll()
         if message.headers.count > 2 {
             scratch.append(ByteView(message.headers.base, message.headers.count - 2))
@@ -179,7 +121,6 @@ extension Stream {
             scratch.append("\r\n")
         }
         scratch.append("\r\n")
-        host.publish(reply, reply: .empty, headers: scratch.view, payload: message.payload)
     }
 
     private func status(_ reply: [UInt8], _ text: String) { reply.withUnsafeBytes { status(ByteView($0), text) } }
@@ -190,41 +131,5 @@ extension Stream {
         scratch.append(text)
         scratch.append("\r\n\r\n")
         host.publish(reply, reply: .empty, headers: scratch.view, payload: .empty)
-    }
-}
-
-/// A direct get of many messages on its way.
-private struct DirectBatch {
-    /// Subjects that one request for last messages may yield.
-    static let multiMax = 1024
-
-    let reply: [UInt8]
-    let request: MessageGetRequest
-    /// The messages themselves, where they have been picked out; else what `filter` lets through up to `end`.
-    var sequences: [UInt64]?
-    var place = 0
-    var filter: SubjectFilter?
-    var end: UInt64 = 0
-    var next: UInt64?
-    var upTo: UInt64?
-    /// Still to come.
-    var pending: UInt64 = 0
-    var lastSent: UInt64 = 0
-    var sent = 0
-    var sentBytes = 0
-
-    init(reply: [UInt8], request: MessageGetRequest) {
-        self.reply = reply
-        self.request = request
-    }
-
-    var isDone: Bool {
-        (request.batch > 0 && sent >= request.batch) || (request.maxBytes > 0 && sentBytes >= request.maxBytes)
-    }
-
-    mutating func nextOfSequences() -> UInt64? {
-        place += 1
-        guard let sequences, place < sequences.count else { return nil }
-        return sequences[place]
     }
 }

@@ -66,9 +66,16 @@ extension Stream {
 
     /// Passes on a message as soon as it is in memory; nil if it is not there any more.
     func load(_ sequence: UInt64, _ found: @escaping (StoredMessage?) -> Void) {
+        guard loadWaits.hasRoom else {
+            return afterLoad(waitsInLine: true) { [unowned self] in ask(for: sequence, found) }
+        }
+        ask(for: sequence, found)
+    }
+
+    private func ask(for sequence: UInt64, _ found: @escaping (StoredMessage?) -> Void) {
         switch log.load(sequence) {
         case .message(let message): found(message)
-        case .reading: afterLoad { [unowned self] in load(sequence, found) }
+        case .reading: afterLoad { [unowned self] in ask(for: sequence, found) }
         case .absent, .failed: found(nil)
         }
     }

@@ -35,34 +35,24 @@ extension Stream {
         } catch {
             return answer(APIResponse.failure(.streamInfo, error))
         }
-        // What it tells must not be taken back by a crash.
-        afterCommit { [unowned self] _ in answer(info(request)) }
+        if request.subjectsFilter.isEmpty { return tell(request, [], Page(), answer) }
+        let listing = SubjectListing(request.subjectsFilter, offset: request.offset, self) { [unowned self] subjects, page in
+            tell(request, subjects, page, answer)
+        }
+        if !begin(listing, isLarge: true) { answer(APIResponse.failure(.streamInfo, .insufficientResources)) }
     }
 
-    private func info(_ request: StreamInfoRequest) -> [UInt8] {
-        var info = info()
-        info.leader = settings.serverName
-        var page = Page()
-        if request.deletedDetails { info.state.deleted = deletedSequences() }
-        if !request.subjectsFilter.isEmpty {
-            let subjects = subjectCounts(request.subjectsFilter)
-            if !subjects.isEmpty {
-                page.total = subjects.count
-                page.offset = max(0, request.offset)
-                page.limit = Page.subjectsMax
-                info.state.subjects = Array(subjects.dropFirst(page.offset).prefix(page.limit))
-            }
+    /// What is told must not be taken back by a crash.
+    private func tell(
+        _ request: StreamInfoRequest, _ subjects: [UInt8], _ page: Page, _ answer: @escaping ([UInt8]) -> Void
+    ) {
+        afterCommit { [unowned self] _ in
+            var info = info()
+            info.leader = settings.serverName
+            info.state.subjects = subjects
+            if request.deletedDetails { info.state.deleted = deletedSequences() }
+            answer(APIResponse.streamInfo(info, page: page))
         }
-        return APIResponse.streamInfo(info, page: page)
-    }
-
-    /// Messages of each subject that a pattern matches, by name.
-    private func subjectCounts(_ pattern: String) -> [(subject: String, messages: UInt64)] {
-        var found: [(subject: String, messages: UInt64)] = []
-        log.subjects.forEach(SubjectFilter([pattern], log.subjects)) { id, summary in
-            found.append((log.subjects.subject(id).string, summary.count))
-        }
-        return found.sorted { $0.subject.utf8.lexicographicallyPrecedes($1.subject.utf8) }
     }
 
     /// The sequences that are missing between the first and the last message, as many as a reply has room for.

@@ -13,13 +13,28 @@ extension Stream {
         }
     }
 
+    /// How often a turn's sweep asks a consumer for a message.
+    private static let sweepQuestions = 8_192
+
     /// Removes what has no reason to stay: after a restart, when a consumer has been deleted, when the retention has changed.
+    /// What is too much for one turn is left for the next ones.
     func sweep() {
+        let nowNs = host.now.monotonicNs
+        if isSweepDue { sweepsFrom = log.state.firstSequence } else if sweptNs == nowNs { return }
         isSweepDue = false
+        sweptNs = nowNs
+        guard let start = sweepsFrom else { return }
+        sweepsFrom = nil
         guard config.retention != .limits, failure == nil else { return }
         let last = log.state.lastSequence
-        var next = log.next(atOrAfter: log.state.firstSequence, everything, upTo: last)
+        var left = max(64, Stream.sweepQuestions / (consumerList.count + 1))
+        var next = start <= last ? log.next(atOrAfter: start, everything, upTo: last) : nil
         while let sequence = next {
+            if left == 0 {
+                sweepsFrom = sequence
+                return
+            }
+            left -= 1
             if isDone(sequence) { discard(sequence) }
             next = sequence < last ? log.next(atOrAfter: sequence + 1, everything, upTo: last) : nil
         }

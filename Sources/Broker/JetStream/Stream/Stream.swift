@@ -44,7 +44,9 @@ final class Stream: ConsumerStream {
     var logWaits = CommitWaits()
     var journalWaits = CommitWaits()
     /// What waits for a message to come from the disk.
-    var loadWaits: [() -> Void] = []
+    var loadWaits = LoadWaits()
+    /// Answers that are given piece by piece.
+    var longAnswers = LongAnswers()
     var isReleasing = false
     var isLogCommitting = false
     var isJournalCommitting = false
@@ -75,6 +77,7 @@ final class Stream: ConsumerStream {
     var lastTimeNs: Int64
     let lastMessageID = ScratchBytes()
     var duplicates: DuplicateWindow
+    var patternLasts = PatternLasts()
     var subjectTransform: SubjectTransform?
     var republishTransform: SubjectTransform?
     /// Changed subjects, headers and bodies of the publish that is being handled.
@@ -131,6 +134,10 @@ final class Stream: ConsumerStream {
     private var consumerDeadlineNs = UInt64.max
     /// In an interest or workqueue stream some messages may have nobody left who waits for them.
     var isSweepDue = false
+    /// Where the sweep goes on that is under way.
+    var sweepsFrom: UInt64?
+    /// The turn that had a part of it last.
+    var sweptNs: UInt64 = 0
     /// The limits are to be looked at once the consumers are back: what they have parked may be exempt.
     var areLimitsDue = false
     /// Lets every message through.
@@ -208,11 +215,12 @@ final class Stream: ConsumerStream {
             expire()
             enforceLimits()
         }
-        if isSweepDue { sweep() }
+        if isSweepDue || sweepsFrom != nil { sweep() }
         // Before the stream has read which of its messages have times of their own, nobody gets any.
         if !touchedConsumers.isEmpty && !isRecovering { endTouchedTurns() }
         commit()
         settle()
+        proceedWithAnswers()
     }
 
     /// A thousand consumers cost nothing while nothing happens to them.
@@ -239,6 +247,8 @@ final class Stream: ConsumerStream {
         consider(scheduleDeadlineNs)
         consider(atomicBatches.nextDeadlineNs)
         consider(fastBatchDeadlineNs)
+        if longAnswers.dueNs < .max { consider(longAnswers.dueNs) }
+        if loadWaits.hasReady || sweepsFrom != nil { consider(host.now.monotonicNs) }
         if consumerDeadlineNs < .max { consider(consumerDeadlineNs) }
         return next
     }
@@ -246,6 +256,7 @@ final class Stream: ConsumerStream {
     /// Does what the time asks for. The turn ends with `turnEnded` as any other.
     func advance() {
         commit()
+        askNextLoads()
         expire()
         fireSchedules()
         abandonIdleBatches()
