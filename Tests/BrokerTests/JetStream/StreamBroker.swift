@@ -26,7 +26,8 @@ final class StreamBroker {
             options.jetStream.storeDirectory = path
             configure(&options)
         }
-        client = try test.connect()
+        let accounts: [Int?] = test.onEveryLoop { $0.streams?.shared.accounts.first?.home }
+        client = try test.connect(loop: (accounts.first ?? 0) ?? 0)
         try client.hello()
         try client.send("SUB in.* 1\r\n")
         try client.roundTrip()
@@ -86,7 +87,21 @@ final class StreamBroker {
         try api("STREAM.CREATE.\(name)", #"{"name":"\#(name)","subjects":["\#(name.lowercased()).>"]\#(more)}"#)
     }
 
+    @discardableResult
+    func send(_ subject: String, bytes: [UInt8]) throws -> String {
+        requests += 1
+        try client.send(Array("PUB \(subject) in.\(requests) \(bytes.count)\r\n".utf8) + bytes + [13, 10])
+        return "in.\(requests)"
+    }
+
+    func request(_ subject: String, bytes: [UInt8]) throws -> String { try answer(to: try send(subject, bytes: bytes)) }
+
     // MARK: Threads
+
+    /// Restores that have not ended.
+    var underWay: Int {
+        get throws { test.onEveryLoop { $0.streams?.admin.lifecycle.restoresUnderWay.count ?? 0 }.reduce(0, +) }
+    }
 
     /// What needs a file thread waits, from now on until the gate opens.
     func holdFileThreads() throws -> Gate {

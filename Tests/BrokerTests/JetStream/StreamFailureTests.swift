@@ -88,4 +88,25 @@ import Wire
         kit.turn()
         #expect(kit.commits == before)
     }
+
+    /// Deletions fill a disk, too. What a purge could not do, it must not say that it has done.
+    @Test func aPurgeThatFindsNoRoomSaysSo() throws {
+        let disk = try StoredStream.makeDisk()
+        let kit = try StoredStream(creating: StoredStream.config(), on: disk)
+        disk.limit(to: disk.usedBytes)
+        var count = 0
+        while errorCode(kit.publish("s.\(count % 10)", "message \(count)")) == nil { count += 1 }
+        var refusal: Int?
+        for sequence in stride(from: 2, to: count, by: 2) where refusal == nil {
+            refusal = errorCode(kit.request(Stream.deleteMessage, #"{"seq":\#(sequence)}"#))
+        }
+        try #require(refusal != nil)
+        let messages = kit.log.state.messages
+        for purge in ["", #"{"keep":1}"#, #"{"filter":"s.3"}"#] {
+            #expect(errorCode(kit.request(Stream.purge, purge)) == 10047, "\(purge)")
+        }
+        #expect(kit.log.state.messages == messages && kit.stream.failure == nil)
+        disk.limit(to: nil)
+        #expect(field(kit.request(Stream.purge, ""), "purged")?.int == Int(messages))
+    }
 }

@@ -5,6 +5,7 @@ import Store
 import StoreKit
 import Synchronization
 import Testing
+import Wire
 
 @testable import Broker
 
@@ -73,5 +74,125 @@ import Testing
         private let value = Atomic<Bool>(false)
         func set() { value.store(true, ordering: .releasing) }
         var isSet: Bool { value.load(ordering: .acquiring) }
+    }
+
+    /// Each request that was refused at once went one level deeper into the stack.
+    @Test func thousandsOfRequestsThatAreRefusedTakeTheirTurn() throws {
+        let broker = try StreamBroker()
+        #expect(errorCode(try broker.createStream()) == nil)
+        let gate = try broker.holdFileThreads()
+        let update = try broker.send("$JS.API.STREAM.UPDATE.S", #"{"name":"S","subjects":["s.>"],"max_msgs":7}"#)
+        var last = ""
+        for number in 0..<9_900 { last = try broker.send("$JS.API.STREAM.DELETE.X\(number)") }
+        try broker.client.roundTrip()
+        gate.open()
+        #expect(errorCode(try broker.answer(to: update)) == nil)
+        #expect(errorCode(try broker.answer(to: last)) == 10059)
+    }
+
+    // MARK: Restores
+
+    private func snapshot(_ messages: Int = 3) -> [UInt8] {
+        snapshotBytes { encoder in
+            var config = StoredStream.config()
+            config.name = "R"
+            encoder.add(.definition, StreamDefinition(config: config, createdNs: 1).encoded())
+            for number in 0..<messages {
+                let subject = Array("r.\(number)".utf8)
+                subject.withUnsafeBytes {
+                    encoder.add(
+                        StoredMessage(
+                            sequence: UInt64(number + 1), timeNs: 1, subject: ByteView($0), headers: .empty, payload: .empty))
+                }
+            }
+            encoder.addEnd(lastSequence: UInt64(messages), messages: UInt64(messages))
+        }
+    }
+
+    private func beginRestore(_ broker: StreamBroker, _ name: String = "R") throws -> String {
+        let answer = try broker.api("STREAM.RESTORE.\(name)", #"{"config":{"name":"\#(name)","subjects":["\#(name)"]}}"#)
+        let subject = field(answer, "deliver_subject")?.string ?? ""
+        return subject.isEmpty ? answer : subject
+    }
+
+    /// Whether the end of a snapshot has been taken in.
+    private func isComplete(_ broker: StreamBroker, home: Int) -> Bool {
+        let isComplete = Flag(), isSeen = Flag()
+        broker.test.broker.group.mailboxes[home].post { loop in
+            let restores = (loop.context as? Router)?.streams?.admin.lifecycle.restoresUnderWay ?? []
+            if restores.contains(where: { $0.endReply != nil }) { isComplete.set() }
+            isSeen.set()
+        }
+        #expect(eventually { isSeen.isSet })
+        return isComplete.isSet
+    }
+
+    /// The account took no request any more after a piece had come behind the end.
+    @Test func whatComesBehindTheEndOfASnapshotIsIgnored() throws {
+        let broker = try StreamBroker(loops: 2)
+        for name in ["A", "B", "C"] { #expect(errorCode(try broker.createStream(name)) == nil) }
+        let account = try #require(try broker.jetStream.accounts.first), home = account.home
+        let other = try #require(account.all.first { $0.loop != home })
+        let pieces = try beginRestore(broker)
+        let name = other.config.name, gate = try broker.test.hold(loop: other.loop)
+        // Waits for the other loop, and the restore for it.
+        let update = try broker.send(
+            "$JS.API.STREAM.UPDATE.\(name)", #"{"name":"\#(name)","subjects":["\#(name.lowercased()).>"],"max_msgs":7}"#)
+        #expect(try broker.request(pieces, bytes: snapshot()) == "")
+        let end = try broker.send(pieces)
+        #expect(eventually { isComplete(broker, home: home) })
+        try broker.client.send("PUB \(pieces) 1\r\nx\r\n")
+        try broker.client.roundTrip()
+        gate.open()
+        #expect(errorCode(try broker.answer(to: update)) == nil)
+        let answer = try broker.answer(to: end)
+        #expect(errorCode(answer) == nil && field(answer, "state", "messages")?.int == 3, "\(answer)")
+        #expect(errorCode(try broker.api("STREAM.DELETE.R")) == nil)
+    }
+
+    /// What was built by then stayed on the disk, and counted as backlog for ever.
+    @Test func restoresThatAreGivenUpLeaveNothing() throws {
+        let broker = try StreamBroker()
+        #expect(errorCode(try broker.createStream()) == nil)
+        for _ in 0..<6 {
+            let pieces = try beginRestore(broker)
+            #expect(pieces.hasPrefix("$JS.SNAPSHOT"), "\(pieces)")
+            let gate = try broker.holdFileThreads()
+            let first = try broker.send(pieces, bytes: snapshot())
+            try broker.client.send("PUB \(pieces) 1\r\nx\r\n")
+            #expect(errorCode(try broker.request(pieces)) == 10062)
+            gate.open()
+            _ = first
+            let folder = broker.account + "/restoring"
+            #expect(eventually { (try? broker.underWay) == 0 && ((try? SystemDisk().list(folder)) ?? []).isEmpty })
+        }
+    }
+
+    @Test func anAccountHasSoManyRestoresAtOnce() throws {
+        let broker = try StreamBroker()
+        for number in 0..<4 { #expect(try beginRestore(broker, "R\(number)").hasPrefix("$JS.SNAPSHOT")) }
+        #expect(errorCode(try beginRestore(broker, "R4")) == 10023)
+    }
+
+    /// Requests that came before the commit that they waited for were not counted.
+    @Test func aStreamHasSoManySnapshotsAtOnce() throws {
+        let broker = try StreamBroker()
+        #expect(errorCode(try broker.createStream()) == nil)
+        try broker.client.send("SUB snap 2\r\n")
+        var replies: [String] = []
+        let body = #"{"deliver_subject":"snap"}"#
+        var lines = "PUB s.x 1\r\nx\r\n"
+        for number in 0..<12 {
+            replies.append("in.s\(number)")
+            lines += "PUB $JS.API.STREAM.SNAPSHOT.S in.s\(number) \(body.utf8.count)\r\n\(body)\r\n"
+        }
+        try broker.client.send(lines)
+        var refused = 0, begun = 0
+        while refused + begun < replies.count {
+            let operation = try broker.client.next()
+            guard operation.line.contains(" in.s"), let payload = operation.payload else { continue }
+            if errorCode(String(decoding: payload, as: UTF8.self)) == 10064 { refused += 1 } else { begun += 1 }
+        }
+        #expect(begun == 8 && refused == 4)
     }
 }

@@ -92,7 +92,7 @@ import Testing
 
     @Test func asksTheAccountForRoom() throws {
         let kit = try StreamKit()
-        kit.stream.roomForBytes = { $0 > 50 ? .accountResourcesExceeded : nil }
+        kit.stream.roomForBytes = { $0 + $1 > 50 ? .accountResourcesExceeded : nil }
         #expect(errorCode(kit.publish("s.a")) == nil)
         #expect(errorCode(kit.publish("s.a", String(repeating: "x", count: 40))) == 10002)
         #expect(errorCode(kit.publish("s.a", "", ["A": String(repeating: "x", count: 40)])) == 10002)

@@ -122,7 +122,7 @@ extension Consumer {
         }
         if let until = config.pauseUntilNs, until > now.wallNs {
             info.paused = true
-            info.pauseRemainingNs = until - now.wallNs
+            info.pauseRemainingNs = until.subtractingClamped(now.wallNs)
         }
         if let group = config.priorityGroups.first {
             info.priorityGroups = [

@@ -136,6 +136,8 @@ final class JetStreamAccount: Sendable {
     let requestsTotal = Atomic<UInt64>(0)
     let requestErrors = Atomic<UInt64>(0)
     let stored = StoredBytes()
+    /// What atomic batches hold that are not committed.
+    let batchBytes = Atomic<Int>(0)
     private let streams = Locked<[String: StreamEntry]>([:])
     /// Why a stream could not be opened, by its folder.
     private let unopened = Locked<[String: String]>([:])

@@ -10,6 +10,8 @@ final class StreamBacklog {
     /// Bytes not yet handed to a commit.
     private var freshBytes = 0
     private var committingBytes = 0
+    /// Publishes that wait for something to come from the disk.
+    private var heldBytes = 0
     private(set) var commitsRunning = 0
 
     init(_ router: Router) { self.router = router }
@@ -34,6 +36,12 @@ final class StreamBacklog {
         freshBytes = 0
     }
 
+    func countHeld(_ bytes: Int) {
+        guard bytes != heldBytes else { return }
+        add(bytes - heldBytes)
+        heldBytes = bytes
+    }
+
     /// - Returns: what it is to write.
     func commitBegins() -> Int {
         commitsRunning += 1
@@ -53,8 +61,9 @@ final class StreamBacklog {
 
     /// The stream is gone.
     func end() {
-        add(-freshBytes - committingBytes)
+        add(-freshBytes - committingBytes - heldBytes)
         freshBytes = 0
+        heldBytes = 0
         committingBytes = 0
     }
 }

@@ -29,6 +29,8 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     var origins: StreamOrigins?
     var originPort: OriginPort?
     var snapshots: [SnapshotSender] = []
+    /// Those that wait for a commit before they begin.
+    var snapshotsAsked = 0
     private let watches: StreamWatches
     private let backlog: StreamBacklog
     private let share: StorageShare
@@ -71,6 +73,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
             config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
             commits: self, settings: settings)
         self.stream = stream
+        stream.batchBytesInAccount = { [account] in account.batchBytes.load(ordering: .relaxed) }
         stream.onFailed = { [router, entry] error in
             router.broker.log.error("Stream \(entry.config.name) stores and confirms nothing until a restart: \(error)")
         }
@@ -156,6 +159,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         timer = nil
         backlog.end()
         share.count(0)
+        share.countBatches(0)
         stream = nil
         whenStopped = done
         stopIfIdle()
@@ -198,6 +202,8 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         backlog.report()
         stream.turnEnded()
         backlog.releaseRefused()
+        backlog.countHeld(stream.held.bytes)
+        share.countBatches(stream.atomicBatches.bytes)
         sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
@@ -228,7 +234,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         if let timer { router.loop.cancel(timer) }
         timerNs = next
         let nowNs = Clock.monotonicNs()
-        let delayMs = next > nowNs ? (next - nowNs + 999_999) / 1_000_000 : 0
+        let delayMs = next > nowNs ? saturatingSum(next - nowNs, 999_999) / 1_000_000 : 0
         timer = router.loop.schedule(afterMs: Int(clamping: min(delayMs, 86_400_000))) { [unowned self] in
             timer = nil
             timerNs = .max

@@ -38,7 +38,11 @@ extension Stream {
             throw .atomicPublishIncompleteBatch
         }
         atomicBatches.touch(batch, deadlineNs: host.now.monotonicNs &+ settings.atomicBatchTimeoutNs)
-        if commit != .endOfBatch { batch.append(publish) }
+        if commit != .endOfBatch { atomicBatches.append(publish, to: batch) }
+        if isOverfull {
+            abandon(batch, .large)
+            throw .atomicPublishTooManyInflight
+        }
         if batch.bytes > settings.atomicBatchBytesMax {
             abandon(batch, .large)
             throw .atomicPublishTooLargeBatch(settings.atomicBatchMessagesMax)
@@ -97,6 +101,7 @@ extension Stream {
         for index in messages.indices { try checkInBatch(&messages[index]) }
         staging = nil
         guard let last = messages.indices.last else { throw .atomicPublishIncompleteBatch }
+        try checkRoom(messages)
         if isEndOfBatch { edit(&messages[last]) { $0.add("Nats-Batch-Commit", "1") } }
         for index in messages.indices { messages[index].batchContinues = index < last }
         for index in messages.indices {
@@ -110,6 +115,22 @@ extension Stream {
         }
         makeRoom(messages)
         return (messages[last].storedSequence, messages[last].counterValue)
+    }
+
+    /// Whether batches hold more than they may together.
+    private var isOverfull: Bool {
+        atomicBatches.bytes > settings.atomicBatchesBytesMax || batchBytesInAccount() > settings.accountBatchesBytesMax
+    }
+
+    /// Whether account and server have room for all of a batch.
+    private func checkRoom(_ messages: [Publish]) throws(APIError) {
+        guard let roomForBytes else { return }
+        var staged = 0, last = 0
+        for message in messages where isWanted(message) {
+            staged += last
+            last = storedBytes(message.subject.count, message.headers.count, message.body.count)
+        }
+        if let error = roomForBytes(staged, last) { throw error }
     }
 
     /// Limits and rollups take effect as if the messages had come one after the other: what came later is in the log already,

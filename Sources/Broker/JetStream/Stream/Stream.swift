@@ -28,7 +28,9 @@ final class Stream: ConsumerStream {
     /// Hears why nothing more is stored until a restart.
     var onFailed: ((StoreError) -> Void)?
     /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
-    var roomForBytes: ((Int) -> APIError?)?
+    ///
+    /// `staged` are those of the messages that are stored together with the last.
+    var roomForBytes: ((_ staged: Int, _ last: Int) -> APIError?)?
 
     // MARK: What is decided but not durable
 
@@ -84,13 +86,15 @@ final class Stream: ConsumerStream {
     /// For bytes that are passed on at once.
     let scratch = ScratchBytes()
     /// Publishes that wait for something to come from the disk, and all behind them.
-    var held: [HeldPublish] = []
+    var held = HeldPublishes()
 
     // MARK: Batches
 
     /// What the earlier messages of a batch will have changed, while it is committed.
     var staging: BatchStaging?
     var atomicBatches = AtomicBatches()
+    /// What batches hold in the whole account.
+    var batchBytesInAccount: () -> Int = { 0 }
     var fastBatches: [[UInt8]: FastBatch] = [:]
 
     // MARK: What time brings
@@ -270,12 +274,12 @@ final class Stream: ConsumerStream {
         let now = host.now
         let (left, overflow) = wallNs.subtractingReportingOverflow(now.wallNs)
         if overflow { return wallNs > now.wallNs ? UInt64.max : now.monotonicNs }
-        return left <= 0 ? now.monotonicNs : now.monotonicNs &+ UInt64(left)
+        return left <= 0 ? now.monotonicNs : saturatingSum(now.monotonicNs, UInt64(left))
     }
 
     /// The time of the next message: now, but later than that of every one before it.
     func nextTimeNs() -> Int64 {
-        lastTimeNs = max(host.now.wallNs, lastTimeNs &+ 1)
+        lastTimeNs = max(host.now.wallNs, lastTimeNs.addingClamped(1))
         return lastTimeNs
     }
 }
@@ -296,6 +300,9 @@ struct StreamSettings: Sendable {
     var atomicBatchMessagesMax = 1000
     /// Ours: what one batch may hold in memory.
     var atomicBatchBytesMax = 64 << 20
+    /// All of a stream's, and all of an account's.
+    var atomicBatchesBytesMax = 128 << 20
+    var accountBatchesBytesMax = 256 << 20
     var atomicBatchTimeoutNs: UInt64 = 10_000_000_000
     var fastBatchesMax = 1000
     var fastBatchTimeoutNs: UInt64 = 10_000_000_000
