@@ -111,6 +111,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         var settings = StreamSettings()
         let options = loop.shared.options
         settings.domain = options.domain ?? ""
+        settings.accountName = account.account.name
         settings.serverName = router.broker.serverName
         settings.payloadBytesMax = router.settings.maxPayloadBytes
         settings.syncPolicy =
@@ -324,13 +325,14 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     // MARK: Subjects
 
     private func subscribe() {
-        let subjects = entry.config.subjects
+        let subjects = Set(entry.config.subjects)
         captured.removeAll { subscription in
             guard !subjects.contains(subscription.subject) else { return false }
             subscription.end()
             return true
         }
-        for subject in subjects where !captured.contains(where: { $0.subject == subject }) {
+        let held = Set(captured.map(\.subject))
+        for subject in entry.config.subjects where !held.contains(subject) {
             captured.append(EndpointSubscription(subject, router: router, index: index, receiver: self))
         }
         for subscription in services { subscription.end() }
