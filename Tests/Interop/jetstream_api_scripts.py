@@ -370,6 +370,54 @@ def removals():
                     ("hpub s@.a", "NATS/1.0\r\nNats-Rollup: all\r\n\r\nx")] + then
 
 
+def head(*lines):
+    return "NATS/1.0\r\n" + "".join(line + "\r\n" for line in lines) + "\r\n"
+
+
+def add_headers(add):
+    """What headers ask for: an API level, a time to live, a time zone; and how direct gets and pulls end."""
+    api = ["INFO", "STREAM.NAMES", "STREAM.LIST", "STREAM.CREATE.T@", "STREAM.UPDATE.S@", "STREAM.INFO.S@", "STREAM.INFO.NO@", "STREAM.PURGE.S@",
+           "STREAM.MSG.GET.S@", "STREAM.MSG.DELETE.S@", "STREAM.SNAPSHOT.S@", "STREAM.RESTORE.S@", "STREAM.LEADER.STEPDOWN.S@",
+           "CONSUMER.CREATE.S@.D", "CONSUMER.NAMES.S@", "CONSUMER.LIST.S@", "CONSUMER.INFO.S@.C", "CONSUMER.PAUSE.S@.C", "CONSUMER.UNPIN.S@.C",
+           "CONSUMER.RESET.S@.C", "CONSUMER.RESET.S@.NO", "CONSUMER.MSG.NEXT.S@.C", "CONSUMER.DELETE.S@.C", "DIRECT.GET.S@", "STREAM.DELETE.S@"]
+    for level in "6", "x":
+        add(f"API level {level}", a_stream() + [("hpub $JS.API." + subject, head("Nats-Required-Api-Level: " + level)) for subject in api])
+    levels = ["5", "", "-1", "+5", " 4 ", "99999999999999999999", "5.0"]
+    add("API levels", a_stream() + [("hpub $JS.API.STREAM.NAMES", head("Nats-Required-Api-Level: " + level)) for level in levels])
+    batch = [create({"subjects": ["s@.>"], "allow_atomic": True, "allow_direct": True})]
+    for level in "5", "6", "x":
+        for rest in (["1"], ["1", "Nats-Batch-Commit: 1"], ["1", "Nats-Batch-Commit: eob"], ["2"], ["x"], ["1", "Nats-Batch-Commit: x"], ["2000"]):
+            lines = ["Nats-Required-Api-Level: " + level, "Nats-Batch-Id: b" + str(len(batch)), "Nats-Batch-Sequence: " + rest[0], *rest[1:]]
+            batch.append(("hpub s@.a", head(*lines) + "x"))
+        begun = ["Nats-Batch-Id: c" + level, "Nats-Batch-Sequence: "]
+        for first in ("1", "2", "3"):
+            batch.append(("hpub s@.a", head(begun[0], begun[1] + first, *(["Nats-Required-Api-Level: " + level] if first == "2" else [])) + "x"))
+    add("API levels of atomic batches", batch + [("DIRECT.GET.S@", '{"seq":1}'), ("DIRECT.GET.S@", '{"last_by_subj":"s@.a"}')])
+    push = {"durable_name": "P", "deliver_subject": "d@"}
+    add("pulling from a push consumer", a_stream() + [("CONSUMER.CREATE.S@.P", consumer(push))] + [
+        ("CONSUMER.MSG.NEXT.S@.P", body) for body in ("", "{", "5")] + [
+        ("hpub $JS.API.CONSUMER.MSG.NEXT.S@.P", head("Nats-Required-Api-Level: 6"))])
+    ttls = ["never", "NEVER", "Never", "nEvEr", "2562047h", "2562048h", "9223372036s", "9223372037s", "1h30m", "0", "-1", "1.5s", "1d",
+            "999999999999", "", "0s", "500ms", "1500ms"]
+    add("times to live", [create({"subjects": ["s@.>"], "allow_msg_ttl": True})] + [
+        ("hpub s@.a", head("Nats-TTL: " + ttl)) for ttl in ttls])
+    zones = ["", "  ", "UTC", "Europe/Berlin", "No/Where"]
+    add("time zones of schedules", [create({"subjects": ["s@.>"], "allow_msg_schedules": True})] + [
+        ("hpub s@.s", head("Nats-Schedule: " + when, "Nats-Schedule-Target: s@.t", "Nats-Schedule-Time-Zone: " + zone))
+        for when in ("0 0 0 1 1 *", "@hourly", "@every 1h", "@at 2040-01-01T00:00:00Z") for zone in zones])
+    add("direct gets of none", a_stream() + [("DIRECT.GET.S@", body) for body in (
+        '{"batch":-1,"seq":1}', '{"batch":-1,"seq":9}', '{"batch":-2,"next_by_subj":"s@.*"}', '{"batch":-1,"last_by_subj":"s@.a"}',
+        '{"batch":-1,"multi_last":["s@.x"]}', '{"batch":-1,"start_time":"2020-01-01T00:00:00Z"}', '{"batch":3,"seq":9}')])
+    pulls = ['{"expires":50000000}', '{"batch":0,"expires":50000000}', '{"batch":1,"expires":50000000}', '{"batch":-3,"expires":50000000}',
+             '{"batch":0,"max_bytes":100,"expires":50000000}', '{"batch":2,"expires":50000000}']
+    add("pulls that run out", [create({"subjects": ["s@.>"]}), ("CONSUMER.CREATE.S@.C", consumer({"durable_name": "C"}))] + [
+        ("CONSUMER.MSG.NEXT.S@.C", body) for body in pulls] + [("pub s@.a", "a message")] + [
+        ("CONSUMER.MSG.NEXT.S@.C", body) for body in ('{"max_bytes":1,"expires":50000000}', '{"max_bytes":1,"expires":50000000,"batch":2}')])
+    used_up = {"durable_name": "C", "ack_policy": "explicit", "max_deliver": 1, "ack_wait": 300000000}
+    add("floor under used up deliveries", [create({"subjects": ["s@.>"]}), ("CONSUMER.CREATE.S@.C", consumer(used_up))] + [
+        ("pub s@.a", "x")] * 3 + [("CONSUMER.MSG.NEXT.S@.C", '{"batch":3,"no_wait":true}'), ("CONSUMER.INFO.S@.C", "")])
+
+
 def all_cases():
     cases = []
 
@@ -450,6 +498,7 @@ def all_cases():
                               ("pub s@.a", "x"), ("STREAM.PURGE.S@", ""), ("STREAM.MSG.DELETE.S@", '{"seq":1}')])
     for name, steps in removals():
         add(name, steps)
+    add_headers(add)
     many = [create({"subjects": ["s@.>"]})] + [(f"CONSUMER.CREATE.S@.c{n:03}", consumer({})) for n in range(300)]
     add("pages of consumers", many + [("CONSUMER.LIST.S@", ""), ("CONSUMER.LIST.S@", '{"offset":256}'), ("CONSUMER.NAMES.S@", '{"offset":298}')])
     return cases

@@ -192,19 +192,18 @@ struct ConsumerModel {
 
     /// A message is done with. The floor follows the lowest that is not.
     mutating func finish(_ sequence: UInt64) {
-        guard pending[sequence] != nil else { return }
-        let wasLowest = pending.keys.min() == sequence
+        guard let finished = pending[sequence] else { return }
+        let isNext = pending.keys.min() == sequence && finished.delivery == floor.consumer + 1
         pending[sequence] = nil
-        guard wasLowest else { return }
-        if let lowest = pending.keys.min(), let entry = pending[lowest] {
-            floor = (entry.delivery - 1, lowest - 1)
-        } else {
+        if pending.isEmpty {
             floor = delivered
+        } else if isNext, let lowest = pending.keys.min(), let entry = pending[lowest] {
+            floor = (entry.delivery - 1, lowest - 1)
         }
     }
 
     mutating func exhaust(_ sequence: UInt64) {
-        finish(sequence)
+        pending[sequence] = nil
         exhausted.insert(sequence)
     }
 

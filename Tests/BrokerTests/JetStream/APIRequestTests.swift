@@ -156,7 +156,7 @@ private func failure<Request: JSONReadable>(_ type: Request.Type, _ body: String
     for (body, batch) in [
         ("", 1), ("7", 7), (" 5", 5), ("x", 1), ("-3", 1), ("null", 1), (#"{"batch":0}"#, 1), (#"{"batch":9}"#, 9),
     ] {
-        #expect(try reading(body) { try PullRequest.decode($0).batch } == batch, "\(body)")
+        #expect(try reading(body) { try PullRequest.decode($0).messages } == batch, "\(body)")
     }
     #expect(throws: PullRequest.Failure(text: "json: cannot unmarshal string into Go struct field .batch of type int")) {
         try reading(#"{"batch":"x"}"#) { try PullRequest.decode($0) }

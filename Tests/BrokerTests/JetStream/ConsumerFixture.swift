@@ -85,6 +85,7 @@ final class ListJournal: ConsumerJournal {
 }
 
 final class ConsumerFixture: StreamHost, ConsumerStream {
+    let accountName = "A"
     static let startWallNs: Int64 = 1_800_000_000_000_000_000
     var now = Instant(wallNs: startWallNs, monotonicNs: 1_000_000_000_000)
     var config: StreamConfig

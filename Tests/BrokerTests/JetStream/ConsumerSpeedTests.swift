@@ -11,6 +11,7 @@ import Wire
 @Suite(.enabled(if: getenv("CONSUMER_SPEED") != nil)) struct ConsumerSpeedTests {
     /// A host that takes what it is given and does next to nothing with it.
     private final class Sink: StreamHost, ConsumerStream {
+        let accountName = "A"
         var now = Instant(wallNs: 1_800_000_000_000_000_000, monotonicNs: 1_000_000_000)
         var config = StreamConfig()
         var host: any StreamHost { self }

@@ -76,7 +76,10 @@ enum APIResponse {
 
     /// CREATE of a stream that is new, or exists as asked for; UPDATE; RESTORE.
     static func stream(_ kind: Kind, _ info: StreamInfo, didCreate: Bool = false) -> [UInt8] {
-        write(kind) { json in
+        var info = info
+        // As on nats-server, which tells of it only later.
+        if kind == .streamCreate { info.domain = "" }
+        return write(kind) { json in
             info.writeMembers(to: &json)
             json.optional("did_create", didCreate)
         }

@@ -5,7 +5,8 @@ import Wire
 /// What one pull request asks for.
 struct PullRequest: JSONReadable, Sendable, Equatable {
     static let goName = ""
-    var batch = 1
+    /// As it was asked for. Without a number it is 0, and one message is meant.
+    var batch = 0
     var maxBytes = 0
     /// 0: until it is served or its inbox has no subscriber.
     var expiresNs: Int64 = 0
@@ -16,6 +17,9 @@ struct PullRequest: JSONReadable, Sendable, Equatable {
     var minAckPending: Int64 = 0
     var id = ""
     var priority = 0
+
+    /// How many messages it gets.
+    var messages: Int { max(1, batch) }
 
     mutating func read(_ name: String, _ field: JSONField) throws(APIError) -> Bool {
         switch name {
@@ -49,9 +53,7 @@ struct PullRequest: JSONReadable, Sendable, Equatable {
             return request
         }
         do throws(APIError) {
-            var request: PullRequest = try RequestBody.decodeLenient(trimmed)
-            if request.batch <= 0 { request.batch = 1 }
-            return request
+            return try RequestBody.decodeLenient(trimmed)
         } catch {
             throw Failure(text: String(error.description.dropFirst("invalid JSON: ".count)))
         }

@@ -1,10 +1,21 @@
 // The metadata that the server itself puts on streams and consumers: versions and the API level they need.
 
+import Wire
+
 /// JetStream's API levels and the metadata keys they travel in. A stored configuration has `_nats.req.level` only; the other
 /// two are of the moment and belong into replies.
 enum APIMetadata {
     /// The level this server speaks: nats-server 2.15's.
     static let level = 5
+
+    /// Whether a request asks for more than this server speaks, in `Nats-Required-Api-Level`: a higher level, or what is no
+    /// number. Without a value it asks for nothing.
+    static func isBeyond(_ required: ByteView) -> Bool {
+        if required.isEmpty { return false }
+        guard let asked = Int(required.string) else { return true }
+        return asked > level
+    }
+
     static let requiredLevelKey = "_nats.req.level"
     static let serverVersionKey = "_nats.ver"
     static let serverLevelKey = "_nats.level"

@@ -137,16 +137,22 @@ extension StreamConfig {
             if mirror == nil && sources.isEmpty { subjects = [name] }
         } else {
             if mirror != nil { throw .mirrorWithSubjects }
-            for (place, subject) in subjects.enumerated() { try check(subject, at: place) }
+            let tree = PatternTree(subjects.filter(SubjectText.isValid))
+            let invalid = subjects.filter { !SubjectText.isValid($0) }
+            for (place, subject) in subjects.enumerated() {
+                try check(subject, at: place) {
+                    tree.overlaps(subject, atLeast: 2) || invalid.contains { SubjectText.overlap($0, subject) }
+                }
+            }
         }
         let streamBytes = storage == .memory ? limits.account.memoryMaxStreamBytes : limits.account.storageMaxStreamBytes
         if limits.account.maxBytesRequired && maxBytes <= 0 { throw .streamMaxBytesRequired }
         if streamBytes > 0 && maxBytes > streamBytes { throw .streamMaxStreamBytesExceeded }
     }
 
-    private func check(_ subject: String, at place: Int) throws(APIError) {
+    /// - Parameter overlaps: whether the subject does with any of the others, so that it is worth looking for the first of them.
+    private func check(_ subject: String, at place: Int, overlaps: () -> Bool) throws(APIError) {
         if !SubjectText.isValid(subject) { throw .streamInvalidConfig("invalid subject") }
-        if subjects[..<place].contains(subject) { throw .streamInvalidConfig("duplicate subjects detected") }
         if subject == ">" {
             if !noAck { throw .streamInvalidConfig("capturing all subjects requires no-ack to be true") }
             if replicas != 1 { throw .streamInvalidConfig("capturing all subjects requires replicas of 1") }
@@ -161,6 +167,7 @@ extension StreamConfig {
                 throw .streamInvalidConfig("subjects that overlap with system api require no-ack to be true")
             }
         }
+        guard overlaps() else { return }
         for other in subjects[(place + 1)...] where SubjectText.overlap(other, subject) {
             throw .streamInvalidConfig("subject \(goQuoted(subject)) overlaps with \(goQuoted(other))")
         }

@@ -11,9 +11,9 @@ struct StreamDirectory {
 
     /// Whether a subject is one of another stream's, too.
     func overlaps(_ subjects: [String], except name: String) -> Bool {
-        streams.contains { other in
-            other.name != name
-                && other.subjects.contains { taken in subjects.contains { SubjectText.overlap($0, taken) } }
+        let tree = PatternTree(subjects)
+        return streams.contains { other in
+            other.name != name && other.subjects.contains { tree.overlaps($0, atLeast: 1) }
         }
     }
 

@@ -69,6 +69,8 @@ final class Consumer {
 
     var requests = WaitingRequests()
     var lastRequestNs: UInt64 = 0
+    /// The turn in which it was last looked whether those who asked still listen.
+    var interestCheckedNs: UInt64 = 0
     var pin = PinnedClient()
     /// Delivers the messages of each key in order; nil in a consumer without a key.
     var keyed: KeyedDelivery?

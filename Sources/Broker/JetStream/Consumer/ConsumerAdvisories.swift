@@ -44,22 +44,26 @@ enum ConsumerAdvisory {
     }
 
     /// Publishes it if anybody listens.
-    func publish(stream: String, consumer: String, _ host: any StreamHost) {
+    func publish(account: String, stream: String, consumer: String, _ host: any StreamHost) {
         let subject = Array("\(subject).\(stream).\(consumer)".utf8)
         subject.withUnsafeBytes { view in
             guard host.hasInterest(ByteView(view)) else { return }
-            json(stream: stream, consumer: consumer, host).withUnsafeBytes {
+            json(account: account, stream: stream, consumer: consumer, host).withUnsafeBytes {
                 host.publish(ByteView(view), reply: .empty, headers: .empty, payload: ByteView($0))
             }
         }
     }
 
-    private func json(stream: String, consumer: String, _ host: any StreamHost) -> [UInt8] {
+    private func json(account: String, stream: String, consumer: String, _ host: any StreamHost) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject()
         json.member("type", type)
         json.member("id", String(decoding: randomText(22, host), as: UTF8.self))
         json.time("timestamp", host.now.wallNs)
+        switch self {
+        case .pinned, .unpinned: json.optional("account", account)
+        default: break
+        }
         json.member("stream", stream)
         json.member("consumer", consumer)
         writeRest(&json)
@@ -106,7 +110,7 @@ enum ConsumerAdvisory {
 
 extension Consumer {
     func advise(_ advisory: ConsumerAdvisory) {
-        advisory.publish(stream: streamName, consumer: name, stream.host)
+        advisory.publish(account: stream.accountName, stream: streamName, consumer: name, stream.host)
     }
 
     /// Messages that the stream removed while they were pending count as terminated.

@@ -13,7 +13,13 @@ extension Consumer {
     /// - Parameter client: who sent it.
     func receive(next message: Message, from client: UInt64 = 0) {
         guard !isStopped else { return }
-        let header = max(0, message.headerBytes)
+        let header = min(max(0, message.headerBytes), message.payload.count)
+        if header > 0, settings.isPull,
+            APIMetadata.isBeyond(PublishHeaders(ByteView(message.payload.base, header)).requiredAPILevel)
+        {
+            if !message.reply.isEmpty { send(ConsumerStatus.requiredAPILevel, to: message.reply) }
+            return
+        }
         pull(ByteView(message.payload.base + header, message.payload.count - header), reply: message.reply, from: client)
     }
 
@@ -52,8 +58,9 @@ extension Consumer {
     private func waiting(_ pull: PullBody, reply: ByteView, _ now: Instant) -> WaitingRequest {
         let asked = pull.request
         var request = WaitingRequest(
-            target: stream.host.target(reply.bytes, queue: []), batch: max(1, asked.batch), bytes: max(0, asked.maxBytes),
+            target: stream.host.target(reply.bytes, queue: []), batch: asked.messages, bytes: max(0, asked.maxBytes),
             expiresNs: asked.expiresNs > 0 ? saturatingSum(now.monotonicNs, UInt64(asked.expiresNs)) : .max)
+        request.implied = asked.messages &- asked.batch
         request.noWait = asked.noWait
         if asked.heartbeatNs > 0 {
             request.heartbeatNs = UInt64(asked.heartbeatNs)
@@ -191,9 +198,16 @@ extension Consumer {
         requests.findDue()
     }
 
+    private static let requestsLookedAtFreely = 512
+
     /// Requests whose inbox nobody listens to any more end in silence.
     func dropRequestsWithoutInterest() {
         let host = stream.host
+        if requests.count > Consumer.requestsLookedAtFreely {
+            // Very many cost a search each: once a turn is enough.
+            if interestCheckedNs == host.now.monotonicNs { return }
+            interestCheckedNs = host.now.monotonicNs
+        }
         forEachRequest { slot in
             if !host.hasInterest(requests[slot].target) { requests.remove(slot) }
         }

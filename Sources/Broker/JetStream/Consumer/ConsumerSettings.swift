@@ -10,6 +10,8 @@ struct ConsumerSettings {
     var maxDeliver: UInt32 = 0
     var maxAckPending = 0
     var maxWaiting = 0
+    /// More than so many wait for no consumer, whatever it says: each takes memory, and some requests look at all of them.
+    static let waitingMax = 16_384
     var headersOnly = false
     var heartbeatNs: UInt64 = 0
     /// Of a hundred acks, how many raise a metric.
@@ -25,7 +27,7 @@ struct ConsumerSettings {
         if let first = backoffNs.first { ackWaitNs = first }
         maxDeliver = UInt32(clamping: max(0, config.maxDeliver))
         maxAckPending = config.ackPolicy == .none ? 0 : max(0, config.maxAckPending)
-        maxWaiting = max(1, config.maxWaiting)
+        maxWaiting = min(max(1, config.maxWaiting), ConsumerSettings.waitingMax)
         headersOnly = config.headersOnly
         heartbeatNs = UInt64(max(0, config.heartbeatNs))
         priority = config.priorityPolicy

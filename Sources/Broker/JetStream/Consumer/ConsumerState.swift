@@ -48,13 +48,14 @@ struct ConsumerState: ~Copyable {
         pending.countDelivery(slot, sinceNs: sinceNs)
     }
 
-    /// A message is acked, terminated, or gone. The floor follows the lowest that is pending.
+    /// A message is acked, terminated, or gone. The floor follows the lowest that is pending, unless something that has used
+    /// up its deliveries lies in between: that is passed over when nothing is pending any more.
     @inline(__always)
     mutating func finish(_ slot: PendingTable.Slot) {
-        let wasFirst = slot == pending.first
+        let isNext = slot == pending.first && pending[slot].delivery == ackFloor.consumer &+ 1
         let following = pending.next(slot)
         pending.remove(slot)
-        if wasFirst { moveFloor(before: following) }
+        if isNext || pending.count == 0 { moveFloor(before: following) }
     }
 
     @inline(__always)
@@ -81,11 +82,11 @@ struct ConsumerState: ~Copyable {
             consumer: max(ackFloor.consumer, min(delivery, delivered.consumer)), stream: max(ackFloor.stream, sequence))
     }
 
-    /// A message has used up its deliveries.
+    /// A message has used up its deliveries. The floor stays where it is, as on nats-server.
     mutating func exhaust(_ slot: PendingTable.Slot) {
         let entry = pending[slot]
         exhausted[entry.sequence] = entry.deliveries
-        finish(slot)
+        pending.remove(slot)
     }
 
     /// Nothing that it waits for, and nothing new, is left up to a sequence: `delivered` and the floor go there.

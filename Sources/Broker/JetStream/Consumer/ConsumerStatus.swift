@@ -8,6 +8,7 @@ enum ConsumerStatus {
     static let consumerDeleted = bytes("NATS/1.0 409 Consumer Deleted\r\n\r\n")
     static let serverShutdown = bytes("NATS/1.0 409 Server Shutdown\r\n\r\n")
     static let pushBased = bytes("NATS/1.0 409 Consumer is push based\r\n\r\n")
+    static let requiredAPILevel = bytes("NATS/1.0 412 Required Api Level\r\n\r\n")
     static let maxWaiting = bytes("NATS/1.0 409 Exceeded MaxWaiting\r\n\r\n")
     static let pinMismatch = bytes("NATS/1.0 423 Nats-Pin-Id mismatch\r\n\r\n")
     static let flowControl = bytes("NATS/1.0 100 FlowControl Request\r\n\r\n")
@@ -25,7 +26,8 @@ enum ConsumerStatus {
 
     private static func ending(_ status: String, _ request: WaitingRequest) -> [UInt8] {
         bytes(
-            "NATS/1.0 \(status)\r\nNats-Pending-Messages: \(request.batch)\r\nNats-Pending-Bytes: \(request.bytes)\r\n\r\n")
+            "NATS/1.0 \(status)\r\nNats-Pending-Messages: \(request.batch &- request.implied)\r\nNats-Pending-Bytes: \(request.bytes)\r\n\r\n"
+        )
     }
 
     /// - Parameter stalled: the flow control subject that the client has not answered on.

@@ -6,6 +6,8 @@ import Wire
 /// Implemented by `Stream`; consumers know no more of it than this.
 protocol ConsumerStream: AnyObject {
     var config: StreamConfig { get }
+    /// Whose stream it is.
+    var accountName: String { get }
     var host: any StreamHost { get }
     var log: any MessageLog { get }
     /// Where consumers keep their state; nil in memory streams.

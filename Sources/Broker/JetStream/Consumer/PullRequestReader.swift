@@ -33,7 +33,6 @@ private struct PullRequestReader {
             guard let name = string(), take(UInt8(ascii: ":")), member(name, &request) else { return nil }
         } while take(UInt8(ascii: ","))
         guard take(UInt8(ascii: "}")), isAtEnd else { return nil }
-        if request.batch <= 0 { request.batch = 1 }
         return request
     }
 

@@ -8,6 +8,8 @@ struct WaitingRequest {
     /// The connection that asked.
     var client: UInt64 = 0
     var batch: Int
+    /// How much of `batch` was not asked for: a request that does not say how many gets one, and is told that none is left.
+    var implied = 0
     /// 0 is unlimited.
     var bytes: Int
     /// Monotonic; the far future where it does not expire.

@@ -13,9 +13,14 @@ struct APICall: Sendable {
     /// The header block and the body behind it.
     let headers: [UInt8]
     let body: [UInt8]
+    /// The connection that asked; 0 is the broker itself.
+    let clientID: UInt64
+    /// What is known of it, where somebody wants to hear that.
+    var client: ClientSnapshot?
 
-    init(_ message: Message, _ kind: APIResponse.Kind, _ account: JetStreamAccount) {
+    init(_ message: Message, _ kind: APIResponse.Kind, _ account: JetStreamAccount, client: UInt64) {
         self.account = account
+        clientID = client
         self.kind = kind
         subject = message.subject.bytes
         reply = message.reply.bytes
@@ -27,6 +32,11 @@ struct APICall: Sendable {
     var lastToken: String {
         let start = subject.lastIndex(of: UInt8(ascii: ".")).map { $0 + 1 } ?? 0
         return String(decoding: subject[start...], as: UTF8.self)
+    }
+
+    /// It asks for a higher API level than this server has.
+    var asksForMore: Bool {
+        headers.withUnsafeBytes { APIMetadata.isBeyond(PublishHeaders(ByteView($0)).requiredAPILevel) }
     }
 
     func decode<Request: JSONReadable>(_ type: Request.Type, isStrict: Bool) throws(APIError) -> Request {

@@ -18,6 +18,23 @@ enum AccountRequest {
     case unknown
 }
 
+extension AccountRequest {
+    /// What it is answered with; nil for what is not known, and for what only clusters do.
+    var kind: APIResponse.Kind? {
+        switch self {
+        case .accountInfo: .accountInfo
+        case .streamCreate: .streamCreate
+        case .streamUpdate: .streamUpdate
+        case .streamDelete: .streamDelete
+        case .streamRestore: .streamRestore
+        case .streamNames: .streamNames
+        case .streamList: .streamList
+        case .stream(_, let kind): kind
+        case .clusterOnly, .unknown: nil
+        }
+    }
+}
+
 enum AccountRequests {
     static let prefix: StaticString = "$JS.API."
 

@@ -15,9 +15,9 @@ final class ConsumerEndpoints {
                 EndpointSubscription(subject, router: runtime.router, index: runtime.index, receiver: receiver))
         }
         if consumer.settings.ackPolicy != .none { listen("$JS.ACK.\(stream).\(name).>", .ack) }
-        if consumer.settings.isPull {
-            listen("$JS.API.CONSUMER.MSG.NEXT.\(stream).\(name)", .next)
-        } else if consumer.config.flowControl {
+        // Who asks a push consumer for messages is told that it is none to ask.
+        listen("$JS.API.CONSUMER.MSG.NEXT.\(stream).\(name)", .next)
+        if !consumer.settings.isPull && consumer.config.flowControl {
             listen("$JS.FC.\(stream).\(name).>", .flowControl)
         }
         if consumer.keyed != nil { listen("$BELLHOP.API.KEY.*.\(stream).\(name)", .key) }

@@ -29,7 +29,7 @@ final class JetStreamLoop {
         self.router = router
         admin = StreamAdmin(shared, router: router)
         router.endpoints.accountRequest = { [unowned self] account, message, origin in
-            guard let account = shared.account(account) else { return }
+            guard let account = shared.account(account) else { return refuse(message, account) }
             self.router.origin = origin
             received(message, for: account)
         }
@@ -51,19 +51,32 @@ final class JetStreamLoop {
 
     // MARK: Accounts
 
-    /// Listens to the API in accounts that are new. Called on loop 0.
+    /// Listens to the API in accounts that are new, those without streams included: they are told so. Called on loop 0.
     func subscribeToAPI() {
-        for account in shared.accounts where subscribed.insert(account.account.number).inserted {
+        let system = router.broker.systemAccountName
+        for account in router.broker.accounts where account.name != system && subscribed.insert(account.number).inserted {
             var subjects = ["$JS.API.>"]
             if let domain = shared.options.domain { subjects.append("$JS.\(domain).API.>") }
             let address = EndpointAddress(
-                loop: EndpointAddress.everyLoop, slot: Int32(account.account.number), generation: 0)
+                loop: EndpointAddress.everyLoop, slot: Int32(account.number), generation: 0)
             for subject in subjects {
                 Array(subject.utf8).withUnsafeBytes { bytes in
-                    account.account.index.insert(
+                    account.index.insert(
                         Subscription.make(endpoint: address, subject: ByteView(bytes)), retire: router.retire)
                 }
             }
+        }
+    }
+
+    /// A request in an account that has no streams.
+    private func refuse(_ message: Message, _ number: Int) {
+        guard !message.reply.isEmpty, let kind = AccountRequests.parse(message.subject).kind,
+            let account = router.broker.accounts.first(where: { $0.number == number })
+        else { return }
+        let isBeyond = APIMetadata.isBeyond(PublishHeaders(message.headers).requiredAPILevel)
+        APIResponse.failure(kind, isBeyond ? .requiredAPILevel : .notEnabledForAccount).withUnsafeBytes { response in
+            _ = router.publish(
+                account.index, subject: message.reply, reply: .empty, headers: .empty, payload: ByteView(response))
         }
     }
 

@@ -11,6 +11,6 @@ final class RequestEndpoint: Endpoint {
 
     func receive(_ message: Message, from origin: Origin) {
         guard case .stream(_, let kind) = AccountRequests.parse(message.subject) else { return }
-        runtime.handle(APICall(message, kind, runtime.account))
+        runtime.handle(APICall(message, kind, runtime.account, client: origin.clientID))
     }
 }

@@ -140,13 +140,12 @@ final class SnapshotSender {
         publish([], reply: "", headers: Array("NATS/1.0 \(status)\r\n\r\n".utf8))
         let name = runtime.entry.config.name, start = startNs
         Advisory.publish(
-            Advisory.prefix + "STREAM.SNAPSHOT_COMPLETE.\(name)", "snapshot_complete", in: call.account.account,
-            router: runtime.router
-        ) { json in
+            Advisory.prefix + "STREAM.SNAPSHOT_COMPLETE.\(name)", "snapshot_complete", by: call, router: runtime.router
+        ) { json, call, server in
             json.member("stream", name)
             json.time("start", start)
             json.time("end", Clock.wallNs())
-            json.client(call)
+            json.client(call, server: server)
             if let failure { json.member("error", failure) }
         }
         runtime.touch()
@@ -196,13 +195,14 @@ extension StreamRuntime {
             var info = info()
             info.config = stream.config
             let name = entry.config.name
+            let state = info.state
             Advisory.publish(
-                Advisory.prefix + "STREAM.SNAPSHOT_CREATE.\(name)", "snapshot_create", in: call.account.account, router: router
-            ) { json in
+                Advisory.prefix + "STREAM.SNAPSHOT_CREATE.\(name)", "snapshot_create", by: call, router: router
+            ) { json, call, server in
                 json.member("stream", name)
                 json.name("state")
-                info.state.write(to: &json)
-                json.client(call)
+                state.write(to: &json)
+                json.client(call, server: server)
             }
             router.respond(call, APIResponse.snapshot(info))
             let consumers = request.noConsumers ? [] : consumerRecords()
@@ -224,15 +224,5 @@ extension StreamRuntime {
             consumer.touch()
             return consumer.snapshot()
         }
-    }
-}
-
-extension JSONWriter {
-    /// Who asked, as far as an API call knows.
-    mutating func client(_ call: APICall) {
-        name("client")
-        beginObject()
-        member("acc", call.account.account.name)
-        endObject()
     }
 }

@@ -23,7 +23,14 @@ final class StreamAdmin {
     func receive(_ message: Message, for account: JetStreamAccount) {
         let request = AccountRequests.parse(message.subject)
         if case .unknown = request { return }
-        func call(_ kind: APIResponse.Kind) -> APICall { APICall(message, kind, account) }
+        let client = router.origin.clientID
+        func call(_ kind: APIResponse.Kind) -> APICall { APICall(message, kind, account, client: client) }
+        // A consumer that is not there does not answer CONSUMER.RESET, whatever it asks for: its stream looks at that.
+        if message.headerBytes > 0, let kind = request.kind, kind != .consumerReset,
+            APIMetadata.isBeyond(PublishHeaders(message.headers).requiredAPILevel)
+        {
+            return router.refuse(call(kind), .requiredAPILevel)
+        }
         switch request {
         case .unknown: return
         case .accountInfo: router.respond(call(.accountInfo), APIResponse.account(accountInfo(account)))
@@ -51,7 +58,8 @@ final class StreamAdmin {
     /// The mail keeps the order of one client's publishes and requests.
     private func forward(_ message: Message, to name: ByteView, _ kind: APIResponse.Kind, _ account: JetStreamAccount) {
         guard let entry = account.stream(name.string) else {
-            return router.refuse(APICall(message, kind, account), account.offline(name.string) ?? .streamNotFound)
+            return router.refuse(
+                APICall(message, kind, account, client: router.origin.clientID), account.offline(name.string) ?? .streamNotFound)
         }
         router.endpoints.stage(
             to: entry.requests, from: router.origin, subject: message.subject, reply: message.reply,

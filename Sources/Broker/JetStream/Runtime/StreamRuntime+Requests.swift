@@ -89,6 +89,7 @@ extension StreamRuntime {
         case .consumerDelete: consumers.delete(consumer, body, answer)
         case .consumerPause: consumers.pause(consumer, body, answer)
         case .consumerUnpin: consumers.unpin(consumer, body, answer)
+        case .consumerReset where registry?[consumer] != nil && call.asksForMore: router.refuse(call, .requiredAPILevel)
         case .consumerReset: consumers.reset(consumer, body, answer)
         default: router.refuse(call, .badRequest)
         }

@@ -117,6 +117,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         var settings = StreamSettings()
         let options = loop.shared.options
         settings.domain = options.domain ?? ""
+        settings.accountName = account.account.name
         settings.serverName = router.broker.serverName
         settings.payloadBytesMax = router.settings.maxPayloadBytes
         settings.syncPolicy =

@@ -30,6 +30,8 @@ struct PublishHeaders {
     var streamSource = ByteView.empty
     var requestInfo = ByteView.empty
     var requiredAPILevel = ByteView.empty
+    /// Whether the header for a time zone is there without one.
+    var namesNoTimeZone: Bool { scheduleTimeZone.isEmpty && scheduleTimeZone.base != ByteView.empty.base }
     /// Whether any of them is there.
     private(set) var isRelevant = false
 

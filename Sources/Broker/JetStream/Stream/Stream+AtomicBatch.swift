@@ -21,12 +21,13 @@ extension Stream {
     }
 
     private func stage(_ publish: Publish) throws(APIError) {
+        var publish = publish
         let known = publish.known
         if !config.allowAtomicPublish { throw .atomicPublishDisabled }
         if known.batchID.count > 64 { throw .atomicPublishInvalidBatchID }
         guard let sequence = sequenceNumber(known.batchSequence) else { throw .atomicPublishMissingSequence }
         let commit = try commitKind(known, sequence)
-        let batch = try batch(known.batchID, at: sequence)
+        let batch = try batch(known, at: sequence)
         let stored = commit == .endOfBatch && sequence > 0 ? sequence - 1 : sequence
         if stored > UInt64(settings.atomicBatchMessagesMax) {
             if let batch { abandon(batch, .large) }
@@ -38,6 +39,8 @@ extension Stream {
             throw .atomicPublishIncompleteBatch
         }
         atomicBatches.touch(batch, deadlineNs: host.now.monotonicNs &+ settings.atomicBatchTimeoutNs)
+        // It has had its say.
+        if !known.requiredAPILevel.isEmpty { edit(&publish) { $0.remove("Nats-Required-Api-Level") } }
         if commit != .endOfBatch { atomicBatches.append(publish, to: batch) }
         if isOverfull {
             abandon(batch, .large)
@@ -79,11 +82,16 @@ extension Stream {
     }
 
     /// The batch that a message belongs to: a new one if it is the first. nil where it is not the next one of any.
-    private func batch(_ id: ByteView, at sequence: UInt64) throws(APIError) -> AtomicBatch? {
-        guard let batch = atomicBatches.find(id) else {
+    private func batch(_ known: PublishHeaders, at sequence: UInt64) throws(APIError) -> AtomicBatch? {
+        let found = atomicBatches.find(known.batchID)
+        if found == nil {
             if sequence != 1 { return nil }
             if atomicBatches.count >= settings.atomicBatchesMax { throw .atomicPublishTooManyInflight }
-            return atomicBatches.begin(id)
+        }
+        let batch = found ?? atomicBatches.begin(known.batchID)
+        if APIMetadata.isBeyond(known.requiredAPILevel) {
+            abandon(batch, .unsupported)
+            throw .requiredAPILevel
         }
         if sequence == batch.sequence + 1 { return batch }
         abandon(batch, .incomplete)

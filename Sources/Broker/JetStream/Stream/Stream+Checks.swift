@@ -144,7 +144,7 @@ struct MessageTTL {
 
     /// nil for anything below a second and what is none of these.
     init?(_ text: ByteView) {
-        if text.equals("never") {
+        if text.string.lowercased() == "never" {
             ns = -1
             return
         }
@@ -153,8 +153,8 @@ struct MessageTTL {
             ns = Int64(min(seconds, UInt64(Int64.max) / 1_000_000_000)) * 1_000_000_000
             return
         }
-        guard let duration = try? ConfigurationDuration(text.string), duration.nanoseconds >= 1_000_000_000 else { return nil }
+        guard let duration = GoDuration.parse(text), duration >= 1_000_000_000 else { return nil }
         // Whole seconds, as it is counted.
-        ns = Int64(duration.nanoseconds / 1_000_000_000) * 1_000_000_000
+        ns = duration / 1_000_000_000 * 1_000_000_000
     }
 }

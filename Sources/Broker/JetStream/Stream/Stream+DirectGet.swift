@@ -12,7 +12,7 @@ extension Stream {
         let headerBytes = min(max(0, message.headerBytes), message.payload.count)
         let level = PublishHeaders(ByteView(message.payload.base, headerBytes)).requiredAPILevel
         let body = ByteView(message.payload.base + headerBytes, message.payload.count - headerBytes)
-        if !level.isEmpty && (sequenceNumber(level) ?? UInt64.max) > Stream.apiLevel {
+        if APIMetadata.isBeyond(level) {
             return status(message.reply, "412 Required Api Level")
         }
         let prefixBytes = "$JS.API.DIRECT.GET.".utf8.count + (name?.utf8.count ?? self.name.count) + 1
@@ -29,9 +29,6 @@ extension Stream {
             status(message.reply, "408 \(error.rawValue)")
         }
     }
-
-    /// What `Nats-Required-Api-Level` may ask for.
-    private static let apiLevel: UInt64 = 5
 
     private func directGet(_ request: MessageGetRequest, _ reply: ByteView) {
         if !request.multiLast.isEmpty || request.batch != 0 {

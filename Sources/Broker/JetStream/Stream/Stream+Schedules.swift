@@ -58,6 +58,7 @@ extension Stream {
     }
 
     private func nextTime(_ known: PublishHeaders, after timeNs: Int64) throws(APIError) -> (dueNs: Int64, repeats: Bool) {
+        if known.namesNoTimeZone { throw .messageSchedulesTimeZoneInvalid }
         do throws(MessageSchedule.Failure) {
             return try MessageSchedule.next(
                 known.schedule.string, timeZone: known.scheduleTimeZone.string, after: timeNs, now: host.now.wallNs)

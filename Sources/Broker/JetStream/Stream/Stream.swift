@@ -16,6 +16,7 @@ final class Stream: ConsumerStream {
     let journal: (any ConsumerJournal)?
     let commits: any CommitRunner
     let settings: StreamSettings
+    var accountName: String { settings.accountName }
     /// What the configuration asks of a publish beyond storing it.
     var rules: StreamRules
     /// Has a consumer that was inactive for too long deleted, as by an API request.
@@ -291,6 +292,7 @@ extension Stream: Sendable {}
 struct StreamSettings: Sendable {
     /// Empty without one.
     var domain = ""
+    var accountName = ""
     var serverName = ""
     var syncPolicy = SyncPolicy.always
     /// The largest message a client may publish.
