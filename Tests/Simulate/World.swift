@@ -45,7 +45,7 @@ final class World: StreamHost, CommitRunner {
     private let settings: StreamSettings
     private var sent: [Sent] = []
     /// Who listens: a subject, or a subject and a queue group with a space between them.
-    private(set) var interests: Set<String> = []
+    private(set) var interests: Set<String> = [World.key(Array("direct".utf8), [])]
     /// A mirror, or a stream with this one as its source.
     private(set) var copy: CopyWorld?
     private var watches: [ObjectIdentifier: () -> Void] = [:]
