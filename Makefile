@@ -60,9 +60,10 @@ crash: test-packages build
 	@scripts/crash.sh $(or $(POINTS),100000); power=$$?; \
 	$(PYTHON) Tests/Crash/crash.py $(if $(CYCLES),--cycles $(CYCLES)) $(if $(SEED),--seed $(SEED)) && exit $$power
 
-# Keyed consumers with clients and brokers that crash, simulated; DELIVERIES=100000000 is the full length.
+# Keyed consumers with clients and brokers that crash, simulated; DELIVERIES=100000000 is the full length, and goes on where it
+# stopped; `rm .build/simulate/keyed-progress` begins anew.
 keyed-simulation: packages
-	@scripts/keyed_simulation.sh --deliveries $(if $(DELIVERIES),$(DELIVERIES),1000000)
+	@scripts/keyed_simulation.sh --deliveries $(if $(DELIVERIES),$(DELIVERIES) --progress .build/simulate/keyed-progress,1000000)
 
 # Streams and consumers for a simulated day a seed, beside a model: SEEDS=1..10000, or one with SEED=. It goes on where it
 # stopped; another range, or `rm .build/simulate/progress`, begins anew.

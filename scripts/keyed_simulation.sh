@@ -3,5 +3,6 @@
 # given: --deliveries N, --seed S.
 set -eu
 cd "$(dirname "$0")/.."
-SIMULATE=1 swift build -c release --scratch-path .build/simulate -Xswiftc -enable-testing --product keyed-simulation >&2
+SIMULATE=1 swift build -c release --scratch-path .build/simulate -Xswiftc -enable-testing -Xswiftc -enforce-exclusivity=unchecked \
+    --product keyed-simulation >&2
 exec .build/simulate/release/keyed-simulation "$@"

@@ -45,6 +45,15 @@ struct Arguments {
         return value * factor
     }
 
+    /// A number within `range`.
+    mutating func number(_ name: String, _ range: ClosedRange<Double>) throws -> Double? {
+        guard let text = try text(name) else { return nil }
+        guard let value = Double(text), range.contains(value) else {
+            throw BenchError.usage("\(name) takes \(range.lowerBound) to \(range.upperBound), not \(text)")
+        }
+        return value
+    }
+
     /// A duration, in nanoseconds: `2`, `2.5s`, `500ms`, `1m`.
     mutating func duration(_ name: String) throws -> UInt64? {
         guard let text = try text(name) else { return nil }

@@ -10,11 +10,12 @@ enum Command {
             guard let verb = arguments.first else { throw BenchError.usage("what is to be done?") }
             let rest = Array(arguments.dropFirst())
             if ["--help", "-h", "help"].contains(verb) || rest.contains("--help") || rest.contains("-h") {
-                Files.say(Help.text)
+                Files.say(verb == "keyed" ? KeyedHelp.text : Help.text)
                 return 0
             }
             switch verb {
             case "run": try RunCommand.run(rest)
+            case "keyed": try RunCommand.run(["keyed"] + rest)
             case "list": Files.say(Help.list)
             case "compare": return try CompareCommand.run(rest)
             case "report": try CompareCommand.report(rest)

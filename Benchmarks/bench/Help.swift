@@ -5,6 +5,7 @@ enum Help {
         bench drives any NATS server over raw sockets, checks every delivery, and compares servers.
 
           bench run WORKLOAD [options]     one workload against one server
+          bench keyed [options]            workers over many keys, in order per key; bench keyed --help
           bench list                       workloads, and the rows of compare
           bench compare --peer PATH ...    servers in turn, row by row: table, chart and results file
           bench report [--out PATH]        table and chart again, from a results file
@@ -48,7 +49,7 @@ enum Help {
           --third PATH             one more server in the same table, such as the yardstick
           --subject-args, --peer-args, --third-args "ARGS"    with {port} and {spin};
                                    -name instead of -args sets what tables call them
-          --rows LIST              names with commas, stream-*, core, streams, judged (unless given: both) or all
+          --rows LIST              names with commas, stream-*, core, streams, keyed, judged (all of these, unless given) or all
           --pairs N                5 unless given; in each pair every server runs once, afresh
           --out PATH               PATH.jsonl (appended to, a line for each row), PATH.md, PATH.svg;
                                    docs/benchmarks/comparison unless given

@@ -53,6 +53,7 @@ enum RunCommand {
 
     /// Builds a workload from its name and options.
     static func workload(named name: String, _ arguments: inout Arguments) throws -> Workload {
+        if name == "keyed" { return .keyed(try KeyedWorkload.parse(&arguments)) }
         if name.hasPrefix("js-") {
             guard let streams = try StreamWorkload.named(name, &arguments) else {
                 throw BenchError.usage("unknown workload \(name); bench list names them")

@@ -40,7 +40,10 @@ public struct AtomicFile: Sendable {
     }
 
     /// Replaces the file. Durable when it returns; after an error it holds the old contents or the new.
-    public func write(_ contents: [UInt8]) throws(StoreError) {
+    /// - Parameter beforeNaming: called when the contents are durable, but not yet there.
+    public func write(
+        _ contents: [UInt8], beforeNaming: () throws(DiskError) -> Void = {}
+    ) throws(StoreError) {
         guard contents.count <= AtomicFile.contentBytesMax else {
             throw .unusable("\(path): \(contents.count) bytes are more than such a file may hold")
         }
@@ -51,6 +54,7 @@ public struct AtomicFile: Sendable {
             try file.truncate(0)
             try file.writeAll(copy + copy, at: 0)
             try file.sync()
+            try beforeNaming()
             try disk.rename(temporary, to: path)
             try disk.syncDirectory(AtomicFile.directory(of: path))
         } catch {

@@ -24,6 +24,8 @@ public struct RecoveredConsumer: Sendable {
 public protocol ConsumerJournal: AnyObject {
     var commitTicket: UInt64 { get }
     var finishedCommit: UInt64 { get }
+    /// Why nothing more is written until it is opened anew. What is appended then is dropped, and no ticket settles.
+    var failure: StoreError? { get }
     /// The number for the next consumer.
     func makeID() -> ConsumerID
     /// Appends a record to a consumer's history. `replaces` makes it stand for everything before it.

@@ -4,7 +4,8 @@ import Locks
 import Wire
 
 /// Appends go to the active file; when most of that is history, one commit writes the state of all consumers into the other
-/// file instead, and that becomes the active one. Both are allocated ahead, so that all this works on a full disk.
+/// file instead, and that becomes the active one. Both are allocated ahead, so that all this works on a full disk. They are made
+/// with the first record: a stream without durable consumers needs none.
 public final class FileConsumerJournal: ConsumerJournal {
     static let names = ["consumers-a.journal", "consumers-b.journal"]
     /// History below this is not worth a rewrite.
@@ -17,7 +18,9 @@ public final class FileConsumerJournal: ConsumerJournal {
     public var snapshot: ((ConsumerID) -> [UInt8]?)?
     public private(set) var finishedCommit: UInt64 = 0
 
-    private var writer: JournalWriter
+    /// nil before the first commit of a new journal.
+    private var writer: JournalWriter?
+    private let place: Place
     private var nextID: ConsumerID
     /// For each consumer that is there, the number of its next record.
     private var numbers: [ConsumerID: UInt32]
@@ -37,7 +40,8 @@ public final class FileConsumerJournal: ConsumerJournal {
     private var rewriteNotBefore = 0
     /// The last commit found no space: it is tried again with the next record.
     private var isBlocked = false
-    private var failure: DiskError?
+    private var broken: DiskError?
+    public var failure: StoreError? { broken.map { .failed($0) } }
 
     /// What a commit's job hands back.
     private final class Commit: Sendable {
@@ -49,8 +53,16 @@ public final class FileConsumerJournal: ConsumerJournal {
         }
     }
 
-    private init(_ writer: JournalWriter, _ found: JournalScan, findings: [String]) {
+    /// Where the files are, or will be.
+    private struct Place: Sendable {
+        let directory: String
+        let disk: any Disk
+        var paths: [String] { names.map { directory + "/" + $0 } }
+    }
+
+    private init(_ writer: JournalWriter?, _ place: Place, _ found: JournalScan = JournalScan(), findings: [String] = []) {
         self.writer = writer
+        self.place = place
         self.findings = findings
         nextID = found.nextID
         let whole = found.consumers.filter { $0.value.hasBase }
@@ -69,9 +81,9 @@ public final class FileConsumerJournal: ConsumerJournal {
     }
 
     public func append(_ id: ConsumerID, _ record: UnsafeRawBufferPointer, replaces: Bool) {
-        guard failure == nil else { return }
+        guard broken == nil else { return }
         guard record.count <= JournalRecordHead.bodyBytesMax else {
-            failure = DiskError("write", writer.active.file.path, 27)
+            broken = DiskError("write", place.paths[0], 27)
             return
         }
         isBlocked = false
@@ -79,7 +91,7 @@ public final class FileConsumerJournal: ConsumerJournal {
     }
 
     public func drop(_ id: ConsumerID) {
-        guard failure == nil else { return }
+        guard broken == nil else { return }
         isBlocked = false
         pending.append(.drop, id, number: takeNumber(id), UnsafeRawBufferPointer(start: nil, count: 0), twin: true)
         if lastID == id { lastID = 0 }
@@ -102,21 +114,32 @@ public final class FileConsumerJournal: ConsumerJournal {
     // MARK: Committing
 
     public var commitTicket: UInt64 {
-        finishedCommit + (underWay == nil ? 0 : 1) + (pending.isEmpty ? 0 : 1)
+        broken != nil ? .max : finishedCommit + (underWay == nil ? 0 : 1) + (pending.isEmpty ? 0 : 1)
     }
 
     public func beginCommit(syncs: Bool) -> CommitJob? {
-        guard failure == nil, underWay == nil, !isBlocked else { return nil }
+        guard broken == nil, underWay == nil, !isBlocked else { return nil }
         if pending.isEmpty {
-            guard syncs, writer.active.syncedEnd < writer.active.end else { return nil }
-            return job(syncs: true, bytes: 0) { writer throws(DiskError) in try writer.sync() }
+            guard syncs, let writer, writer.active.syncedEnd < writer.active.end else { return nil }
+            return job(syncs: true, bytes: 0) { writer throws(DiskError) in try writer?.sync() }
         }
-        if isRewriteDue { return rewrite() }
+        guard let writer else { return creation() }
+        if isRewriteDue(writer) { return rewrite() }
         swap(&pending, &idle)
         nonisolated(unsafe) let buffer = idle
         let nextID = nextID
         return job(syncs: syncs, bytes: buffer.count) { writer throws(DiskError) in
-            try writer.append(buffer, nextID: nextID, syncs: syncs)
+            try writer?.append(buffer, nextID: nextID, syncs: syncs)
+        }
+    }
+
+    /// A commit that makes the files.
+    private func creation() -> CommitJob {
+        swap(&pending, &idle)
+        nonisolated(unsafe) let buffer = idle
+        let nextID = nextID, place = place
+        return job { writer throws(DiskError) in
+            writer = try FileConsumerJournal.create(place, buffer, nextID: nextID)
         }
     }
 
@@ -128,21 +151,24 @@ public final class FileConsumerJournal: ConsumerJournal {
             finishedCommit += 1
             idle.removeAll()
             if commit.isRewrite {
-                liveEnd = writer.active.end
+                liveEnd = written.active.end
                 mustRewrite = false
             }
             return nil
         }
-        let error = result.error ?? DiskError("write", writer.active.file.path, 5)
+        let error = result.error ?? DiskError("write", place.paths[0], 5)
         guard error.isNoSpace else {
-            failure = error
+            broken = error
             return .failed(error)
         }
         // Nothing is lost: what was to be written goes before what has come since, and either way is tried in turn.
         isBlocked = true
-        writer.renewNonce()
-        mustRewrite = !commit.isRewrite
-        if commit.isRewrite { rewriteNotBefore = writer.active.end + FileConsumerJournal.historyBytesMin }
+        if var writer {
+            writer.renewNonce()
+            self.writer = writer
+            mustRewrite = !commit.isRewrite
+            if commit.isRewrite { rewriteNotBefore = writer.active.end + FileConsumerJournal.historyBytesMin }
+        }
         idle.append(pending)
         swap(&pending, &idle)
         idle.removeAll()
@@ -152,23 +178,24 @@ public final class FileConsumerJournal: ConsumerJournal {
     /// Writes what is pending, syncs, and notes that nothing is missing, so that the next start need not suspect a crash.
     /// Blocks; for an orderly stop, when no commit is under way.
     public func close() throws(StoreError) {
-        if let failure { throw .failed(failure) }
-        guard underWay == nil, !pending.isEmpty || !writer.active.isClosed else { return }
+        if let failure { throw failure }
+        guard underWay == nil, !pending.isEmpty || !(writer?.active.isClosed ?? true) else { return }
         do throws(DiskError) {
-            if !pending.isEmpty || writer.active.syncedEnd < writer.active.end {
-                try writer.append(pending, nextID: nextID, syncs: true)
+            if writer == nil { writer = try FileConsumerJournal.create(place, JournalBuffer(), nextID: nextID) }
+            if !pending.isEmpty || writer.map({ $0.active.syncedEnd < $0.active.end }) ?? false {
+                try writer?.append(pending, nextID: nextID, syncs: true)
                 pending.removeAll()
             }
-            try writer.append(pending, flags: .closed, nextID: nextID, syncs: true)
+            try writer?.append(pending, flags: .closed, nextID: nextID, syncs: true)
         } catch {
-            failure = error
+            broken = error
             throw StoreError(error)
         }
     }
 
     private func job(
         isRewrite: Bool = false, syncs: Bool = true, bytes: Int = .max,
-        _ work: @escaping @Sendable (inout JournalWriter) throws(DiskError) -> Void
+        _ work: @escaping @Sendable (inout JournalWriter?) throws(DiskError) -> Void
     ) -> CommitJob {
         let commit = Commit(isRewrite: isRewrite)
         underWay = commit
@@ -185,7 +212,7 @@ public final class FileConsumerJournal: ConsumerJournal {
         }
     }
 
-    private var isRewriteDue: Bool {
+    private func isRewriteDue(_ writer: JournalWriter) -> Bool {
         if mustRewrite { return true }
         let end = writer.active.end + pending.count
         guard end >= rewriteNotBefore else { return false }
@@ -201,7 +228,7 @@ public final class FileConsumerJournal: ConsumerJournal {
         /// Those that cannot say their state keep their records as they are.
         var silent: [ConsumerID: UInt32] = [:]
         for id in numbers.keys.sorted() {
-            if let state = snapshot?(id) {
+            if let state = snapshot?(id), state.count <= JournalRecordHead.bodyBytesMax {
                 state.withUnsafeBytes { states.append(.replace, id, number: (numbers[id] ?? 0) &- 1, $0, twin: true) }
             } else {
                 silent[id] = numbers[id]
@@ -211,11 +238,11 @@ public final class FileConsumerJournal: ConsumerJournal {
         nonisolated(unsafe) let buffer = states, unwritten = idle
         let nextID = nextID, nextNumbers = silent
         return job(isRewrite: true) { writer throws(DiskError) in
-            if !nextNumbers.isEmpty {
+            if !nextNumbers.isEmpty, let writer {
                 let found = try JournalReader.read(writer.active.file)
                 FileConsumerJournal.copy(nextNumbers, found, unwritten, to: buffer)
             }
-            try writer.rewrite(buffer, fileID: .random(in: .min ... .max), nextID: nextID)
+            try writer?.rewrite(buffer, fileID: .random(in: .min ... .max), nextID: nextID)
         }
     }
 
@@ -249,7 +276,7 @@ extension FileConsumerJournal: Sendable {}
 // MARK: Opening
 
 extension FileConsumerJournal {
-    /// Opens a stream's journal, or makes one. What a crash has cut off is gone; what is damaged is left out, and said in
+    /// Opens a stream's journal, or begins one, whose files come with the first commit. What a crash has cut off is gone; what is damaged is left out, and said in
     /// `findings`.
     /// - Throws: `.unusable` if a newer version has written it; `.noSpace` if there is no room for a new one.
     public static func open(
@@ -257,7 +284,7 @@ extension FileConsumerJournal {
     ) throws(StoreError) -> (FileConsumerJournal, [RecoveredConsumer]) {
         let opened: Opened
         do throws(DiskError) {
-            opened = try read(directory, disk)
+            opened = try read(Place(directory: directory, disk: disk))
         } catch { throw StoreError(error) }
         switch opened {
         case .journal(let journal, let consumers): return (journal, consumers)
@@ -270,8 +297,9 @@ extension FileConsumerJournal {
         case unusable(String)
     }
 
-    private static func read(_ directory: String, _ disk: any Disk) throws(DiskError) -> Opened {
-        let paths = names.map { directory + "/" + $0 }
+    private static func read(_ place: Place) throws(DiskError) -> Opened {
+        let directory = place.directory, disk = place.disk
+        let paths = place.paths
         let present = try disk.list(directory)
         var found: [(file: any DiskFile, scan: JournalScan)] = []
         for (name, path) in zip(names, paths) where present.contains(name) {
@@ -287,17 +315,21 @@ extension FileConsumerJournal {
         let proven = found.filter { $0.scan.isProven }.max { $0.scan.generation < $1.scan.generation }
         guard let proven else {
             // The first file has its name only since the journal was complete.
-            guard present.contains(names[0]) else { return .journal(try create(paths, directory, disk, []), []) }
+            guard present.contains(names[0]) else { return .journal(FileConsumerJournal(nil, place), []) }
             for (file, _) in found { try disk.rename(file.path, to: file.path + ".damaged") }
             let finding = "\(directory): nothing in the consumer journal can be read; it was put aside, and a new one begun"
-            return .journal(try create(paths, directory, disk, [finding]), [])
+            let journal = FileConsumerJournal(
+                try create(place, JournalBuffer(), nextID: 1), place, findings: [finding])
+            journal.mustRewrite = false
+            return .journal(journal, [])
         }
-        return try reopen(proven, paths, present, disk)
+        return try reopen(proven, place, present)
     }
 
     private static func reopen(
-        _ active: (file: any DiskFile, scan: JournalScan), _ paths: [String], _ present: [String], _ disk: any Disk
+        _ active: (file: any DiskFile, scan: JournalScan), _ place: Place, _ present: [String]
     ) throws(DiskError) -> Opened {
+        let paths = place.paths, disk = place.disk
         let scan = active.scan
         var findings = scan.findings
         let other = active.file.path == paths[0] ? 1 : 0
@@ -327,17 +359,18 @@ extension FileConsumerJournal {
                 findings.append("\(active.file.path): consumer \(id) is lost: its definition is damaged")
             }
         }
-        return .journal(FileConsumerJournal(writer, scan, findings: findings), consumers)
+        return .journal(FileConsumerJournal(writer, place, scan, findings: findings), consumers)
     }
 
-    /// The first file takes its name only when all is there, so that its presence means that the journal once was complete.
+    /// Makes both files, with first records. The first one takes its name only when all is there, so that its presence means that
+    /// the journal once was complete. Nothing relies on the length of the other one before its first block.
     private static func create(
-        _ paths: [String], _ directory: String, _ disk: any Disk, _ findings: [String]
-    ) throws(DiskError) -> FileConsumerJournal {
+        _ place: Place, _ records: JournalBuffer, nextID: ConsumerID
+    ) throws(DiskError) -> JournalWriter {
+        let paths = place.paths, disk = place.disk
         let spare = try disk.open(paths[1], create: true)
         try spare.truncate(0)
         try spare.allocate(JournalWriter.sizeAtLeast)
-        try spare.sync()
         let temporary = paths[0] + AtomicFile.temporarySuffix
         let unnamed = try disk.open(temporary, create: true)
         try unnamed.truncate(0)
@@ -348,12 +381,10 @@ extension FileConsumerJournal {
         var writer = JournalWriter(
             active: JournalFile(spare, fileID: 0, generation: 0, size: JournalWriter.sizeAtLeast),
             spare: first, nonce: .random(in: .min ... .max))
-        try writer.rewrite(JournalBuffer(), fileID: .random(in: .min ... .max), nextID: 1)
+        try writer.rewrite(records, fileID: .random(in: .min ... .max), nextID: nextID)
         try disk.rename(temporary, to: paths[0])
-        try disk.syncDirectory(directory)
+        try disk.syncDirectory(place.directory)
         writer.active.file = try disk.open(paths[0], create: false)
-        let journal = FileConsumerJournal(writer, JournalScan(), findings: findings)
-        journal.mustRewrite = false
-        return journal
+        return writer
     }
 }

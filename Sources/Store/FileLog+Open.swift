@@ -4,8 +4,9 @@ extension FileLog {
     /// Opens the log in a directory, or begins one. Blocks: for a thread that may wait.
     /// - Parameter syncs: false if the caller makes the whole file system durable before anything of it is served, which is
     ///   quicker with many logs.
+    /// - Parameter namesSegment: false leaves it to the first commit of a new log to make its first segment durable.
     public static func open(
-        directory: String, disk: any Disk, options: LogOptions = LogOptions(), syncs: Bool = true
+        directory: String, disk: any Disk, options: LogOptions = LogOptions(), syncs: Bool = true, namesSegment: Bool = true
     ) throws(StoreError) -> sending FileLog {
         do throws(DiskError) {
             try disk.makeDirectory(directory)
@@ -29,7 +30,7 @@ extension FileLog {
             }
             do throws(DiskError) {
                 if let limit { try log.cutTail(recovery, limit, names) }
-                try log.finish(recovery, syncs: syncs)
+                try log.finish(recovery, syncs: syncs, namesSegment: namesSegment)
             } catch {
                 throw StoreError(error)
             }
@@ -83,7 +84,7 @@ extension FileLog {
     }
 
     /// Takes over what a pass has found, and makes it durable.
-    private func finish(_ recovery: Recovery, syncs: Bool) throws(DiskError) {
+    private func finish(_ recovery: Recovery, syncs: Bool, namesSegment: Bool) throws(DiskError) {
         for segment in recovery.brokenHeads {
             let head = WriteBuffer(capacity: SegmentHeader.size)
             SegmentHeader(id: segment.id, ordinal: segment.ordinal, capacity: segment.capacity).write(head.base)
@@ -105,7 +106,7 @@ extension FileLog {
             while index.messages > 0 && index.first < recovery.floor { take(index.first) }
             index.skip(to: recovery.floor - 1)
         }
-        try settle(recovery, syncs: syncs)
+        try settle(recovery, syncs: syncs, namesSegment: namesSegment)
         for segment in segments { segmentsByOrdinal[segment.ordinal] = segment }
         index.seal()
         maintenance.hasDead = true
@@ -113,7 +114,7 @@ extension FileLog {
         durableFloor = recovery.floor
         durableSequence = index.last
         isClosed = recovery.isClosed
-        synced = LogPosition(ordinal: active?.ordinal ?? 0, offset: active?.end ?? 0)
+        if let active, !active.isNew { synced = LogPosition(ordinal: active.ordinal, offset: active.end) }
         writtenMarker = recovery.synced
         durableMarker = recovery.synced
         if let (segment, _) = recovery.lastBlock { previousBlock = (segment.id, segment.end) }
@@ -121,7 +122,7 @@ extension FileLog {
     }
 
     /// Sees to it that there is a segment to write, and that all of them are durable.
-    private func settle(_ recovery: Recovery, syncs: Bool) throws(DiskError) {
+    private func settle(_ recovery: Recovery, syncs: Bool, namesSegment: Bool) throws(DiskError) {
         if !recovery.isClosed {
             for segment in segments where segment.isNew || syncs && segment.ordinal >= recovery.synced.ordinal {
                 try open(segment).sync()
@@ -155,11 +156,16 @@ extension FileLog {
             return
         }
         var header = makeSegmentHeader(0)
-        let made = try FileLog.makeSegment(&header, capacities(atLeast: 0), directory, disk)
-        segments.append(
-            LogSegment(
-                ordinal: header.ordinal, id: header.id, path: made.path, capacity: header.capacity, end: SegmentHeader.size,
-                file: made))
+        let path = LogSegment.path(directory, header.ordinal, ".new")
+        let made =
+            try namesSegment
+            ? FileLog.makeSegment(&header, capacities(atLeast: 0), directory, disk)
+            : FileLog.format(path, &header, capacities(atLeast: 0), disk)
+        let segment = LogSegment(
+            ordinal: header.ordinal, id: header.id, path: made.path, capacity: header.capacity, end: SegmentHeader.size,
+            file: made)
+        segment.isNew = !namesSegment
+        segments.append(segment)
     }
 
     /// Makes a segment file of the first of some sizes that there is room for, durably. Blocks.

@@ -23,8 +23,9 @@ struct JournalRecordHead {
     //  30  2  0
     //  32     body, filled up with zeros to a multiple of 8
     static let bytes = 32
-    /// Far more than any consumer's state; a longer one is damage, or is refused.
-    static let bodyBytesMax = 256 << 20
+    /// What the head can tell the length of: far more than any consumer's state. Whatever is written can be read again; a
+    /// damaged length shows in the head's checksum and at the end of its block.
+    static let bodyBytesMax = Int(UInt32.max)
 
     var bodySum: UInt32 = 0
     var length: UInt32

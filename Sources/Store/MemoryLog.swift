@@ -101,11 +101,11 @@ public final class MemoryLog: MessageLog {
 
     private func take(_ sequence: UInt64, erases: Bool) -> Bool {
         guard let removed = index.remove(sequence) else { return false }
-        if let slab = slab(removed.owner) {
-            slab.remove(removed.place, erases: erases)
-            tidy(slab)
-        }
+        let slab = slab(removed.owner)
+        slab?.remove(removed.place, erases: erases)
+        // Before the index forgets the subject.
         onRemoved?(sequence, removed.subject, removed.size)
+        if let slab { tidy(slab) }
         return true
     }
 

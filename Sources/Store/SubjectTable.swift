@@ -66,7 +66,7 @@ public final class SubjectTable {
     private var free: [SubjectID] = []
     private var quarantine: [SubjectID] = []
     /// Moves when numbers come back into use.
-    private(set) var epoch: UInt32 = 0
+    public private(set) var epoch: UInt32 = 0
     /// Finds the last message of a subject whose `last` has been removed. Set by the index.
     var resolveLast: ((SubjectID) -> UInt64)?
 

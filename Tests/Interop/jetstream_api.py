@@ -111,7 +111,8 @@ class Client:
             self.data += chunk
 
     def request(self, subject, body, headers=b"", seconds=ANSWER_SECONDS):
-        """The first reply, as headers and payload; None where there is none in time."""
+        """The first reply, as headers and payload; None where there is none in time. A consumer's message comes with its own
+        subject."""
         self.requests += 1
         inbox = b"_R.%d" % self.requests
         if headers:
@@ -126,7 +127,7 @@ class Client:
                 kind, words, message = self.operation()
                 if kind == b"PING":
                     self.socket.sendall(b"PONG\r\n")
-                elif kind in (b"MSG", b"HMSG") and words[1] == inbox:
+                elif kind in (b"MSG", b"HMSG") and (words[1] == inbox or not words[1].startswith(b"_R.")):
                     return message
         except TimeoutError:
             return None

@@ -42,15 +42,20 @@ async def test_damage_is_reported(t):
     assert (info["state"]["messages"], info["state"]["first_seq"], info["state"]["last_seq"]) == (4, 1, 5), info
     page = (await get(server, "/jsz?streams=true"))[1]
     assert page["account_details"][0]["stream_detail"][0]["state"]["lost"]["msgs"] == [2], page
-    # Found when it is read.
-    advisories = await client.subscribe("$JS.EVENT.ADVISORY.STREAM.LOST.S")
+    # What was found when nobody could listen yet waits for the first who does, and is told once.
+    advisories = await client.subscribe("$JS.EVENT.ADVISORY.STREAM.>")
+    advisory = json.loads((await advisories.next_msg(timeout=t.seconds(5))).data)
+    assert (advisory["stream"], advisory["msgs"]) == ("S", [2]) and "is damaged" in advisory["reason"], advisory
+    others = await client.subscribe("$JS.EVENT.ADVISORY.STREAM.LOST.S")
     await client.flush()
+    # Found when it is read.
     damage(path, b"s.3s.3")
     consumer = await js.pull_subscribe("s.*", "C")
     messages = await consumer.fetch(3, timeout=t.seconds(5))
     assert [message.subject for message in messages] == ["s.0", "s.2", "s.4"], messages
     advisory = json.loads((await advisories.next_msg(timeout=t.seconds(5))).data)
     assert advisory["type"] == "io.nats.jetstream.advisory.v1.stream_lost", advisory
+    assert json.loads((await others.next_msg(timeout=t.seconds(5))).data) == advisory
     assert (advisory["stream"], advisory["msgs"]) == ("S", [4]) and "is damaged" in advisory["reason"], advisory
     assert (await api(t, client, "STREAM.INFO.S"))["state"]["lost"]["msgs"] == [2, 4]
     # Nothing is deleted on that account, and the stream goes on.

@@ -14,136 +14,181 @@ struct KeyModel {
     }
 
     struct Message {
-        var key: Int
+        /// -1 where no such message was stored.
+        var key = -1
         /// The place among its key's.
-        var place: Int
+        var place = 0
         var state = State.fresh
         /// Of the last time that it was given out.
         var delivery: UInt64 = 0
-        var wasGiven = false
         /// A crash may have swallowed its last lease: then the one before is the last that the broker knows of.
         var isUncertain = false
+        /// A filter has left it out while it waited: it may be passed over.
+        var isOptional = false
     }
 
-    private(set) var messages: [UInt64: Message] = [:]
-    /// Sequences by key; those below `firstOpen` are done.
-    private var byKey: [[UInt64]]
-    private var firstOpen: [Int]
-    /// When the key's lease ends; nil: none is live, or nobody can know.
-    private var liveUntil: [UInt64?]
-    private var liveSequence: [UInt64]
-    private var used = Set<UInt64>()
+    /// A lease that has not ended, as far as anybody knows.
+    private struct Live {
+        var sequence: UInt64
+        var client: Int
+        var untilNs: UInt64
+    }
+
+    private struct Key {
+        /// Sequences; those below `firstOpen` are done.
+        var sequences: [UInt64] = []
+        var firstOpen = 0
+        /// The furthest place that was given out.
+        var furthest = -1
+        var live: [Live] = []
+    }
+
+    /// Leases at a time for one key; above 1 the order inside the key is given up.
+    let leasesPerKey: Int
+    /// By sequence.
+    private var messages: [Message] = [Message()]
+    private var keys: [Key]
+    private var lastDelivery: UInt64 = 0
     /// Dead letters that were announced, and that nobody has ended since.
     private(set) var parked = Set<UInt64>()
     private(set) var deliveries = 0
     /// Removed since the last crash, with where each stood.
     private var removals: [UInt64: State] = [:]
 
-    init(keys: Int) {
-        byKey = Array(repeating: [], count: keys)
-        firstOpen = Array(repeating: 0, count: keys)
-        liveUntil = Array(repeating: nil, count: keys)
-        liveSequence = Array(repeating: 0, count: keys)
+    init(keys: Int, leasesPerKey: Int) {
+        self.leasesPerKey = leasesPerKey
+        self.keys = Array(repeating: Key(), count: keys)
     }
 
-    func state(_ sequence: UInt64) -> State { messages[sequence]?.state ?? .done }
-    func key(_ sequence: UInt64) -> Int { messages[sequence]?.key ?? -1 }
-    func isUncertain(_ sequence: UInt64) -> Bool { messages[sequence]?.isUncertain ?? true }
-    func delivery(_ sequence: UInt64) -> UInt64 { messages[sequence]?.delivery ?? 0 }
+    private func isKnown(_ sequence: UInt64) -> Bool { sequence < UInt64(messages.count) && messages[Int(sequence)].key >= 0 }
 
-    mutating func stored(_ sequence: UInt64, key: Int) {
-        guard messages[sequence] == nil else { return }
-        messages[sequence] = Message(key: key, place: byKey[key].count)
-        byKey[key].append(sequence)
+    func state(_ sequence: UInt64) -> State { isKnown(sequence) ? messages[Int(sequence)].state : .done }
+    func key(_ sequence: UInt64) -> Int { isKnown(sequence) ? messages[Int(sequence)].key : -1 }
+    func isUncertain(_ sequence: UInt64) -> Bool { isKnown(sequence) ? messages[Int(sequence)].isUncertain : true }
+    func delivery(_ sequence: UInt64) -> UInt64 { isKnown(sequence) ? messages[Int(sequence)].delivery : 0 }
+
+    /// - Parameter key: nil: it is its own.
+    mutating func stored(_ sequence: UInt64, key: Int?, isWanted: Bool) {
+        while messages.count <= Int(sequence) { messages.append(Message()) }
+        guard messages[Int(sequence)].key < 0 else { return }
+        let key = key ?? keys.count
+        if key == keys.count { keys.append(Key()) }
+        messages[Int(sequence)] = Message(key: key, place: keys[key].sequences.count, isOptional: !isWanted)
+        keys[key].sequences.append(sequence)
     }
 
     // MARK: What clients see
 
     mutating func given(_ lease: Lease, endsNs: UInt64, nowNs: UInt64, isThere: (UInt64) -> Bool) throws {
         deliveries += 1
-        guard var message = messages[lease.sequence] else { throw Violation("\(lease.sequence) was given and never stored") }
-        let key = message.key
-        if !used.insert(lease.delivery).inserted { throw Violation("consumer sequence \(lease.delivery) was given twice") }
+        guard isKnown(lease.sequence) else { throw Violation("\(lease.sequence) was given and never stored") }
+        let message = messages[Int(lease.sequence)], key = message.key
+        // So none is given twice, and handlers can fence by it.
+        if lease.delivery <= lastDelivery {
+            throw Violation("consumer sequence \(lease.delivery) was given after \(lastDelivery)")
+        }
+        lastDelivery = lease.delivery
         if message.state == .done { throw Violation("\(lease.sequence) was given after it was done") }
-        if let until = liveUntil[key], until > nowNs {
+        keys[key].live.removeAll { $0.untilNs <= nowNs }
+        if keys[key].live.count >= leasesPerKey || keys[key].live.contains(where: { $0.sequence == lease.sequence }) {
             throw Violation("\(lease.sequence) was given while key \(key) has a live lease")
         }
         if parked.contains(lease.sequence) { throw Violation("\(lease.sequence) was given while it is parked") }
-        for place in firstOpen[key]..<message.place {
-            let earlier = byKey[key][place]
-            guard state(earlier) == .done || state(earlier) == .maybeDone || !isThere(earlier) else {
-                throw Violation("\(lease.sequence) was given before \(earlier) of key \(key), which is \(state(earlier))")
-            }
-            // So its ack had arrived, or it is gone.
-            if !isThere(earlier), state(earlier) != .done { removals[earlier] = state(earlier) }
-            messages[earlier]?.state = .done
-        }
-        for place in (message.place + 1)..<max(message.place + 1, byKey[key].count)
-        where messages[byKey[key][place]]?.wasGiven ?? false {
-            throw Violation("\(lease.sequence) was given after \(byKey[key][place]) of key \(key)")
-        }
-        message.state = .given
-        message.delivery = lease.delivery
-        message.wasGiven = true
-        message.isUncertain = false
-        messages[lease.sequence] = message
-        liveUntil[key] = endsNs
-        liveSequence[key] = lease.sequence
+        if leasesPerKey == 1 { try keepsOrder(message, lease.sequence, isThere) }
+        messages[Int(lease.sequence)].state = .given
+        messages[Int(lease.sequence)].delivery = lease.delivery
+        messages[Int(lease.sequence)].isUncertain = false
+        keys[key].furthest = max(keys[key].furthest, message.place)
+        keys[key].live.append(Live(sequence: lease.sequence, client: lease.client, untilNs: endsNs))
         close(key)
+    }
+
+    private mutating func keepsOrder(_ message: Message, _ sequence: UInt64, _ isThere: (UInt64) -> Bool) throws {
+        let key = message.key
+        if keys[key].furthest > message.place {
+            throw Violation("\(sequence) was given after \(keys[key].sequences[keys[key].furthest]) of key \(key)")
+        }
+        guard keys[key].firstOpen < message.place else { return }
+        for place in keys[key].firstOpen..<message.place {
+            let earlier = keys[key].sequences[place], state = messages[Int(earlier)].state
+            if state == .done { continue }
+            let isGone = !isThere(earlier)
+            guard state == .maybeDone || isGone || messages[Int(earlier)].isOptional else {
+                throw Violation("\(sequence) was given before \(earlier) of key \(key), which is \(state)")
+            }
+            // So its ack had arrived, or it is gone, or was passed over.
+            if isGone { removals[earlier] = state }
+            messages[Int(earlier)].state = .done
+        }
     }
 
     /// A client has ended its lease, or prolonged it.
     mutating func leaseEnds(_ sequence: UInt64, _ endsNs: UInt64?) {
-        guard let key = messages[sequence]?.key, liveSequence[key] == sequence else { return }
-        liveUntil[key] = endsNs
+        guard isKnown(sequence) else { return }
+        let key = messages[Int(sequence)].key
+        guard let place = keys[key].live.firstIndex(where: { $0.sequence == sequence }) else { return }
+        if let endsNs { keys[key].live[place].untilNs = endsNs } else { keys[key].live.remove(at: place) }
+    }
+
+    /// A client's connection is gone, and its leases with it.
+    mutating func released(by client: Int) {
+        for key in keys.indices where !keys[key].live.isEmpty { keys[key].live.removeAll { $0.client == client } }
     }
 
     func isLive(_ lease: Lease, nowNs: UInt64) -> Bool {
-        guard let message = messages[lease.sequence], message.delivery == lease.delivery,
-            liveSequence[message.key] == lease.sequence
-        else { return false }
-        return liveUntil[message.key].map { $0 > nowNs } ?? false
+        guard isKnown(lease.sequence), messages[Int(lease.sequence)].delivery == lease.delivery else { return false }
+        return keys[messages[Int(lease.sequence)].key].live.contains { $0.sequence == lease.sequence && $0.untilNs > nowNs }
     }
 
     /// An ack is on its way.
     mutating func mayBeDone(_ sequence: UInt64) {
-        if let state = messages[sequence]?.state, state != .done { messages[sequence]?.state = .maybeDone }
+        if state(sequence) != .done { messages[Int(sequence)].state = .maybeDone }
         if removals[sequence] != nil { removals[sequence] = .maybeDone }
     }
 
     /// The broker has said so.
     mutating func done(_ sequence: UInt64) {
-        guard let key = messages[sequence]?.key else { return }
-        messages[sequence]?.state = .done
+        guard isKnown(sequence) else { return }
+        messages[Int(sequence)].state = .done
         parked.remove(sequence)
-        close(key)
+        close(messages[Int(sequence)].key)
     }
 
     /// The broker has said that an ack was stale.
     mutating func refused(_ sequence: UInt64) {
-        if messages[sequence]?.state == .maybeDone { messages[sequence]?.state = .given }
+        if state(sequence) == .maybeDone { messages[Int(sequence)].state = .given }
     }
 
     // MARK: Dead letters
 
     mutating func announced(_ sequence: UInt64) {
         parked.insert(sequence)
-        if let key = messages[sequence]?.key { liveUntil[key] = nil }
+        leaseEnds(sequence, nil)
     }
     mutating func mayBeRetried(_ sequence: UInt64) { parked.remove(sequence) }
 
     // MARK: The broker
 
+    /// The consumer's filter has changed: what it leaves out may be passed over from now on.
+    mutating func filtered(_ isWanted: (UInt64) -> Bool) {
+        for key in keys.indices {
+            for sequence in keys[key].sequences[keys[key].firstOpen...]
+            where !messages[Int(sequence)].isOptional && !isWanted(sequence) {
+                messages[Int(sequence)].isOptional = true
+            }
+        }
+    }
+
     /// Leases may have been forgotten, and publishes that were not acknowledged.
     mutating func crashed(lastSequence: UInt64) {
-        for key in liveUntil.indices { liveUntil[key] = nil }
-        for (key, places) in byKey.enumerated() {
-            for sequence in places[firstOpen[key]...] { messages[sequence]?.isUncertain = true }
+        for key in keys.indices {
+            keys[key].live.removeAll(keepingCapacity: true)
+            while let last = keys[key].sequences.last, last > lastSequence { keys[key].sequences.removeLast() }
+            keys[key].firstOpen = min(keys[key].firstOpen, keys[key].sequences.count)
+            keys[key].furthest = min(keys[key].furthest, keys[key].sequences.count - 1)
+            for sequence in keys[key].sequences[keys[key].firstOpen...] { messages[Int(sequence)].isUncertain = true }
         }
-        for sequence in messages.keys where sequence > lastSequence {
-            guard let message = messages.removeValue(forKey: sequence) else { continue }
-            byKey[message.key].removeAll { $0 == sequence }
-        }
+        if messages.count > Int(lastSequence) + 1 { messages.removeLast(messages.count - Int(lastSequence) - 1) }
     }
 
     /// A message has left the stream.
@@ -155,25 +200,40 @@ struct KeyModel {
     /// What has come back with a crash, because its removal was not durable, stands where it stood: it is given in its turn, and
     /// what comes behind it again, if that is not done.
     mutating func returned(_ isThere: (UInt64) -> Bool) {
-        for (sequence, state) in removals where isThere(sequence) {
-            guard let message = messages[sequence] else { continue }
-            messages[sequence]?.state = state
-            firstOpen[message.key] = min(firstOpen[message.key], message.place)
-            for place in message.place..<byKey[message.key].count {
-                messages[byKey[message.key][place]]?.wasGiven = false
-                messages[byKey[message.key][place]]?.isUncertain = true
+        for (sequence, state) in removals where isThere(sequence) && isKnown(sequence) {
+            messages[Int(sequence)].state = state
+            let key = messages[Int(sequence)].key, from = messages[Int(sequence)].place
+            keys[key].firstOpen = min(keys[key].firstOpen, from)
+            keys[key].furthest = min(keys[key].furthest, from - 1)
+            for place in from..<keys[key].sequences.count {
+                messages[Int(keys[key].sequences[place])].isUncertain = true
             }
         }
         removals = [:]
     }
 
     private mutating func close(_ key: Int) {
-        while firstOpen[key] < byKey[key].count, state(byKey[key][firstOpen[key]]) == .done {
-            messages[byKey[key][firstOpen[key]]]?.state = .done
-            firstOpen[key] += 1
+        while keys[key].firstOpen < keys[key].sequences.count,
+            messages[Int(keys[key].sequences[keys[key].firstOpen])].state == .done
+        {
+            keys[key].firstOpen += 1
         }
     }
 
-    /// Messages that are not done.
-    var open: [UInt64] { messages.filter { $0.value.state != .done }.map(\.key).sorted() }
+    /// Calls `body` for each message that is not done, in no order.
+    func forEachOpen(_ body: (UInt64) -> Void) {
+        for key in keys where key.firstOpen < key.sequences.count {
+            for sequence in key.sequences[key.firstOpen...] where messages[Int(sequence)].state != .done { body(sequence) }
+        }
+    }
+
+    /// Messages that are not done, in order.
+    var open: [UInt64] {
+        var open: [UInt64] = []
+        forEachOpen { open.append($0) }
+        return open.sorted()
+    }
+
+    /// Whether a message may be left where it is for good.
+    func isOptional(_ sequence: UInt64) -> Bool { isKnown(sequence) && messages[Int(sequence)].isOptional }
 }

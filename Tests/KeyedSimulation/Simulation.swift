@@ -15,6 +15,11 @@ struct Simulation {
     private let ackWaitNs: UInt64
     private let maxAckPending: Int
     private let limitsMessages: Bool
+    private let hasHeaderKeys: Bool
+    private let releasesOnDisconnect: Bool
+    private let changesFilter: Bool
+    /// The last tokens that the consumer's filter lets through.
+    private var wanted = 0..<3
     private var held: [Lease] = []
     /// Acks that were sent and are not answered, by number.
     private var asked: [Int: (lease: Lease, body: String)] = [:]
@@ -35,6 +40,9 @@ struct Simulation {
         ackWaitNs = UInt64(1 + random.below(5)) * 1_000_000_000
         maxAckPending = [3, 20, 1000][random.below(3)]
         limitsMessages = random.once(in: 4)
+        hasHeaderKeys = random.once(in: 3)
+        releasesOnDisconnect = random.once(in: 3)
+        let leasesPerKey = random.once(in: 4) ? [2, 5][random.below(2)] : 1
         var config = StreamConfig()
         config.name = "S"
         config.subjects = ["s.>"]
@@ -47,10 +55,15 @@ struct Simulation {
         consumer.ackWaitNs = Int64(ackWaitNs)
         consumer.maxDeliver = [-1, 1, 3][random.below(3)]
         consumer.maxAckPending = maxAckPending
-        consumer.metadata = ["bellhop.key": "token:2", "bellhop.max_parked_keys": "100000"]
+        consumer.metadata = ["bellhop.key": hasHeaderKeys ? "header:Key" : "token:2", "bellhop.max_parked_keys": "100000"]
+        if leasesPerKey > 1 { consumer.metadata["bellhop.max_pending_per_key"] = "\(leasesPerKey)" }
+        if random.once(in: 3) { consumer.metadata["bellhop.key_affinity"] = "sticky" }
+        if releasesOnDisconnect { consumer.metadata["bellhop.release_on_disconnect"] = "true" }
+        // What a work queue keeps for a filter that comes back later is another matter.
+        changesFilter = random.once(in: 4) && config.retention == .limits
         let checked = try consumer.checked(pedantic: false, stream: config, limits: JetStreamLimits())
         self.random = random
-        model = KeyModel(keys: keys)
+        model = KeyModel(keys: keys, leasesPerKey: leasesPerKey)
         world = try World(config: config, consumer: checked, checks: checks, seed: seed)
     }
 
@@ -73,7 +86,7 @@ struct Simulation {
 
     private mutating func step() throws {
         switch random.below(100) {
-        case 0..<18: for _ in 0..<(1 + random.below(12)) { world.publish("s.\(key()).\(random.below(3))") }
+        case 0..<18: for _ in 0..<(1 + random.below(12)) { publish() }
         case 18..<38: world.pull(client: random.below(clients), batch: 1 + random.below(8), expiresNs: 1_000_000_000)
         case 38..<72: for _ in 0..<(1 + random.below(6)) { answer() }
         case 72..<84: random.once(in: 3) ? world.turn() : world.commit()
@@ -84,10 +97,37 @@ struct Simulation {
             // A client dies: what it held is not answered any more.
             let client = random.below(clients)
             held.removeAll { $0.client == client }
+            if releasesOnDisconnect { model.released(by: client) }
             world.keyed.clientClosed(UInt64(client + 1))
-        case 98: if random.once(in: 3) { try delete() }
+        case 98:
+            if random.once(in: 3) { try delete() } else if changesFilter && random.once(in: 3) { try changeFilter() }
         default: if random.once(in: 4) { try crash() }
         }
+    }
+
+    private mutating func publish() {
+        let key = key(), last = random.below(3)
+        guard hasHeaderKeys else { return world.publish(key, last) }
+        // Without the header a message is its own key.
+        switch random.below(16) {
+        case 0: world.publish(nil, last, headers: "NATS/1.0\r\nOther: 1\r\n\r\n")
+        case 1: world.publish(nil, last, headers: "NATS/1.0\r\nKey: \r\n\r\n")
+        case 2: world.publish(nil, last)
+        case 3: world.publish(key, last, headers: "NATS/1.0\r\nKey: \(key)\r\nKey: \(key + 1)\r\n\r\n")
+        default: world.publish(key, last, headers: "NATS/1.0\r\nKey: \(key)\r\n\r\n")
+        }
+    }
+
+    /// What waits and no longer matches is dropped; what comes back with a wider filter begins at the read position.
+    private mutating func changeFilter() throws {
+        try world.settle()
+        try look()
+        wanted = [0..<3, 0..<1, 0..<2, 1..<3][random.below(4)]
+        trace("filter \(wanted)")
+        try world.filter(wanted.count == 3 ? [] : wanted.map { "s.*.\($0)" })
+        noteStored()
+        model.filtered { world.isWanted($0) }
+        try look()
     }
 
     private mutating func key() -> Int {
@@ -259,28 +299,35 @@ struct Simulation {
         let log = world.stream.log
         while lastStored < log.state.lastSequence {
             lastStored += 1
-            guard let id = log.subject(of: lastStored), let token = Subject.token(log.subjects.subject(id), at: 1),
-                let key = Int(token.string)
-            else { continue }
-            model.stored(lastStored, key: key)
+            guard let id = log.subject(of: lastStored) else { continue }
+            let subject = log.subjects.subject(id)
+            guard let token = Subject.token(subject, at: 1) else { continue }
+            // `s.own.<n>` has none.
+            var key: Int? = 0
+            for place in 0..<token.count { key = key.map { $0 * 10 + Int(token[place]) - 0x30 } }
+            if token[0] > 0x39 { key = nil }
+            trace("stored \(lastStored) on \(subject.string)")
+            model.stored(lastStored, key: key, isWanted: wanted.contains(Int(subject[subject.count - 1]) - 0x30))
         }
-        if limitsMessages || world.config.retention == .workqueue { dropRemoved() }
+        if limitsMessages { dropRemoved() }
     }
 
-    private var removedBelow: UInt64 = 1
+    /// How many had gone when they were last looked for.
+    private var removed: UInt64 = 0
 
     /// What the limits have removed is done with.
     private mutating func dropRemoved() {
-        let first = world.stream.log.state.firstSequence
-        guard limitsMessages, first > 0 else { return }
-        // Parked ones keep the first sequence down: now and then, all are looked at.
-        removedBelow += 1
-        guard removedBelow % 16 == 0 || first > removedBelow else { return }
+        let state = world.stream.log.state
+        guard state.lastSequence - state.messages != removed else { return }
+        removed = state.lastSequence - state.messages
         noteRemoved()
     }
 
     private mutating func noteRemoved() {
-        for sequence in model.open where !world.stream.log.contains(sequence) && sequence <= lastStored {
+        var gone: [UInt64] = []
+        let log = world.stream.log
+        model.forEachOpen { if $0 <= lastStored && !log.contains($0) { gone.append($0) } }
+        for sequence in gone.sorted() {
             trace("removed \(sequence)")
             model.removed(sequence)
         }
@@ -305,8 +352,8 @@ struct Simulation {
             let key = keyed.table[slot].key
             if key != 0 { perKey[key, default: 0] += 1 }
         }
-        if keyed.checks.contains(.oneLease), perKey.values.contains(where: { $0 > 1 }) {
-            throw Violation("a key has two entries")
+        if keyed.checks.contains(.oneLease), perKey.values.contains(where: { $0 > model.leasesPerKey }) {
+            throw Violation("a key has more entries than it may have leases")
         }
     }
 
@@ -322,7 +369,10 @@ struct Simulation {
             stuck = open.count < before ? 0 : stuck + 1
         }
         // What nobody waits for any more is done, whether its client heard of it or not.
-        let left = model.open.filter { model.state($0) != .maybeDone || world.keyed.floor <= $0 }
+        let floor = world.keyed.floor
+        let left = model.open.filter {
+            (model.state($0) != .maybeDone || floor <= $0) && !model.isOptional($0)
+        }
         if !left.isEmpty {
             trace("at the end: \(entries), requests \(world.consumer.requests.count), hold \(world.keyed.hold)")
             trace("open: \(left.prefix(20).map { "\($0) \(model.state($0)) \(world.stream.log.contains($0))" })")

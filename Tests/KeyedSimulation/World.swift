@@ -175,8 +175,23 @@ final class World: StreamHost, CommitRunner {
 
     // MARK: Clients
 
-    func publish(_ subject: String) {
-        send(subject, "x") { stream.receive($0) }
+    /// To `s.<key>.<last>`, or `s.own.<last>`.
+    func publish(_ key: Int?, _ last: Int, headers: String = "") {
+        send("s.\(key.map(String.init) ?? "own").\(last)", "x", headers: headers) { stream.receive($0) }
+    }
+
+    /// Has the consumer's filter changed, as by a request.
+    func filter(_ patterns: [String]) throws {
+        var config = consumer.config
+        config.filterSubjects = patterns
+        consumer.update(config)
+        // The answer waits for that, and has it synced.
+        stream.afterJournalCommit {}
+        try settle()
+    }
+
+    func isWanted(_ sequence: UInt64) -> Bool {
+        consumer.filter.isEverything || stream.log.subject(of: sequence).map { consumer.filter.matches($0) } ?? true
     }
 
     func pull(client: Int, batch: Int, expiresNs: UInt64) {
@@ -205,14 +220,16 @@ final class World: StreamHost, CommitRunner {
         }
     }
 
-    private func send(_ subject: String, _ body: String, reply: String = "", to take: (Message) -> Void) {
+    private func send(
+        _ subject: String, _ body: String, headers: String = "", reply: String = "", to take: (Message) -> Void
+    ) {
         Array(subject.utf8).withUnsafeBytes { subject in
             Array(reply.utf8).withUnsafeBytes { reply in
-                Array(body.utf8).withUnsafeBytes { body in
+                Array((headers + body).utf8).withUnsafeBytes { content in
                     take(
                         Message(
-                            subject: ByteView(subject), reply: ByteView(reply), headerBytes: -1, payload: ByteView(body),
-                            sizes: .empty))
+                            subject: ByteView(subject), reply: ByteView(reply),
+                            headerBytes: headers.isEmpty ? -1 : headers.utf8.count, payload: ByteView(content), sizes: .empty))
                 }
             }
         }

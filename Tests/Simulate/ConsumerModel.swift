@@ -10,6 +10,8 @@ struct PendingModel {
     var deliveries: Int
     /// When it may be delivered again, and when it must; nil: never by itself.
     var dueNs: ClosedRange<UInt64>?
+    /// When the wait for its ack began, if that is known.
+    var sinceNs: UInt64 = 0
 
     func isDue(at nowNs: UInt64) -> Bool { dueNs.map { $0.lowerBound <= nowNs } ?? false }
 }
@@ -26,13 +28,31 @@ struct RequestModel {
     var minPending = 0
     var minAckPending = 0
     var delivered = 0
+    /// The consumer's latest sign of a client before this one, which counts again where the request is refused.
+    var activeBeforeNs: UInt64 = 0
 }
 
 struct ConsumerModel {
     static let slackNs: UInt64 = 5_000_000
 
+    /// What copies share: it is large, and seldom changes.
+    private final class Definition {
+        let config: ConsumerConfig
+        /// The subjects that it is for.
+        let bits: UInt16
+
+        init(_ config: ConsumerConfig) {
+            self.config = config
+            bits = config.filters.isEmpty ? 0xFF : config.filters.reduce(0) { $0 | Scenario.bits(of: $1) }
+        }
+    }
+
     let name: String
-    var config: ConsumerConfig
+    private var definition: Definition
+    var config: ConsumerConfig {
+        _read { yield definition.config }
+        set { definition = Definition(newValue) }
+    }
     var delivered = (consumer: UInt64(0), stream: UInt64(0))
     var floor = (consumer: UInt64(0), stream: UInt64(0))
     var pending: [UInt64: PendingModel] = [:]
@@ -45,17 +65,24 @@ struct ConsumerModel {
     var startsEnd: UInt64 = 0
     var requests: [RequestModel] = []
     var pauseEndsNs: UInt64?
+    /// Ends of which the broker has said that it knows of them.
+    var confirmed: Set<UInt64> = []
     /// The latest sign of a client, for the inactive threshold.
     var activeNs: UInt64
+    let madeNs: UInt64
+    /// With replay original: up to where messages keep the gaps between them, and the last one that was sent.
+    var replayEnd: UInt64 = 0
+    var replayed: (timeNs: Int64, atNs: UInt64)?
 
     init(_ name: String, _ config: ConsumerConfig, _ stream: StreamModel, nowNs: UInt64) {
         self.name = name
-        self.config = config
+        definition = Definition(config)
         activeNs = nowNs
+        madeNs = nowNs
         next = 1
-        let matching = stream.messages.filter { message in
-            config.filters.isEmpty || config.filters.contains { matches($0, message.subject) }
-        }
+        if config.replayPolicy == .original { replayEnd = stream.lastSequence }
+        let bits = definition.bits
+        let matching = stream.messages.filter { $0.subjectBit & bits != 0 }
         switch config.deliverPolicy {
         case .all: break
         case .new: next = stream.lastSequence + 1
@@ -78,13 +105,35 @@ struct ConsumerModel {
 
     // MARK: What is to come
 
-    func wants(_ subject: String) -> Bool { config.filters.isEmpty || config.filters.contains { matches($0, subject) } }
+    func wants(_ subject: String) -> Bool { Scenario.bits(of: subject) & definition.bits != 0 }
+    func wants(_ message: ModelMessage) -> Bool { message.subjectBit & definition.bits != 0 }
 
     /// New messages in the order in which they come.
     func ahead(_ stream: StreamModel) -> [ModelMessage] {
         let first = starts.compactMap { stream[$0] }
-        let from = starts.isEmpty ? next : startsEnd + 1
-        return first + stream.messages.filter { $0.sequence >= from && wants($0.subject) }
+        return first + stream.messages[stream.place(from)...].filter { wants($0) }
+    }
+
+    private var from: UInt64 { starts.isEmpty ? next : startsEnd + 1 }
+
+    /// How many these are, of those up to a sequence.
+    func aheadCount(_ stream: StreamModel, upTo end: UInt64 = .max) -> Int {
+        var count = 0
+        for sequence in starts where sequence <= end && stream.index(sequence) != nil { count += 1 }
+        for place in stream.place(from)..<stream.messages.count
+        where stream.messages[place].sequence <= end && wants(stream.messages[place]) {
+            count += 1
+        }
+        return count
+    }
+
+    /// The first of them.
+    func firstAhead(_ stream: StreamModel) -> UInt64? {
+        for sequence in starts where stream.index(sequence) != nil { return sequence }
+        for place in stream.place(from)..<stream.messages.count where wants(stream.messages[place]) {
+            return stream.messages[place].sequence
+        }
+        return nil
     }
 
     func wasDelivered(_ sequence: UInt64) -> Bool {
@@ -95,7 +144,7 @@ struct ConsumerModel {
     func waits(for message: ModelMessage) -> Bool {
         if pending[message.sequence] != nil || exhausted.contains(message.sequence) { return true }
         if wasDelivered(message.sequence) { return false }
-        return starts.contains(message.sequence) || wants(message.subject)
+        return starts.contains(message.sequence) || wants(message)
     }
 
     var tracks: Bool { config.ackPolicy != .none }
@@ -129,7 +178,7 @@ struct ConsumerModel {
             return
         }
         let due = due(after: 1, nowNs)
-        pending[sequence] = PendingModel(delivery: delivered.consumer, deliveries: 1, dueNs: due)
+        pending[sequence] = PendingModel(delivery: delivered.consumer, deliveries: 1, dueNs: due, sinceNs: nowNs)
     }
 
     mutating func deliverAgain(_ sequence: UInt64, nowNs: UInt64) {
@@ -138,6 +187,7 @@ struct ConsumerModel {
         let deliveries = pending[sequence]?.deliveries ?? 1
         let due = due(after: deliveries, nowNs)
         pending[sequence]?.dueNs = due
+        pending[sequence]?.sinceNs = nowNs
     }
 
     /// A message is done with. The floor follows the lowest that is not.
@@ -161,6 +211,33 @@ struct ConsumerModel {
     mutating func removed(_ sequence: UInt64) {
         finish(sequence)
         exhausted.remove(sequence)
+    }
+
+    /// The stream was purged: the consumer goes on behind what that has left it nothing of.
+    mutating func purged(_ pattern: String?, _ stream: StreamModel) {
+        let isWithin = !config.filters.isEmpty && config.filters.allSatisfy { isSubset($0, of: pattern) }
+        let isWider = config.filters.isEmpty || config.filters.contains { isSubset(pattern, of: $0) }
+        guard pattern == nil || isWithin || isWider else { return }
+        var start = max(1, stream.firstSequence)
+        if let pattern, isWithin {
+            start = stream.messages.first { matches(pattern, $0.subject) }?.sequence ?? stream.lastSequence + 1
+        }
+        guard start - 1 > delivered.stream || start - 1 > floor.stream else { return }
+        delivered.stream = max(delivered.stream, start - 1)
+        let hadStarts = !starts.isEmpty
+        starts.removeAll { $0 < start }
+        next = starts.first ?? max(next, start, hadStarts ? startsEnd + 1 : 0)
+        if let lowest = pending.keys.min() {
+            floor.stream = max(floor.stream, min(start, lowest) - 1)
+        } else {
+            floor = delivered
+        }
+    }
+
+    private func isSubset(_ pattern: String?, of other: String?) -> Bool {
+        guard let other else { return true }
+        guard let pattern else { return false }
+        return SubjectText.isSubset(pattern, of: other)
     }
 
     // MARK: Acks
@@ -202,14 +279,43 @@ struct ConsumerModel {
         }
         let due = due(after: entry.deliveries, nowNs)
         pending[sequence]?.dueNs = due
+        pending[sequence]?.sinceNs = nowNs
+    }
+
+    // MARK: Updates
+
+    /// Takes over a configuration that was changed.
+    ///
+    /// - Parameter position: where the broker goes on looking: what it has passed over does not come back with a wider filter.
+    mutating func update(_ new: ConsumerConfig, position: UInt64, nowNs: UInt64) {
+        let old = config
+        if starts.isEmpty { next = max(next, position) }
+        config = new
+        if old.ackWaitNs == new.ackWaitNs && old.backoffNs == new.backoffNs { return }
+        for (sequence, entry) in pending {
+            guard let due = entry.dueNs, due.lowerBound > nowNs || due.upperBound > nowNs, let wait = ackWait(entry.deliveries)
+            else { continue }
+            // Delays that a client has asked for go by the new length, too.
+            pending[sequence]?.dueNs = min(due.lowerBound, entry.sinceNs + wait)...max(due.upperBound, nowNs + wait)
+        }
+    }
+
+    /// With `last_per_subject`: what the new filter leaves out does not come any more.
+    mutating func keepStarts(_ stream: StreamModel) {
+        guard !starts.isEmpty else { return }
+        starts = starts.filter { sequence in stream[sequence].map { wants($0) } ?? false }
+        next = starts.first ?? startsEnd + 1
     }
 
     // MARK: Restarts
 
     /// Clients are gone, and how long each message has waited is not known any more.
     mutating func restart(nowNs: UInt64, wallNs: Int64) {
+        // What a filter has left out before it was changed is looked at anew.
+        if starts.isEmpty { next = delivered.stream + 1 }
         requests = []
         activeNs = nowNs
+        replayed = nil
         for (sequence, entry) in pending {
             var latest = ackWait(entry.deliveries) ?? 0
             if let due = entry.dueNs { latest = max(latest, due.upperBound - min(due.upperBound, nowNs)) }
@@ -218,12 +324,24 @@ struct ConsumerModel {
         pauseEndsNs = config.pauseUntilNs.flatMap { $0 > wallNs ? nowNs + UInt64($0 - wallNs) : nil }
     }
 
+    /// A message that a crash has brought back, though its end was confirmed.
+    func broughtBack(_ actual: Consumer) -> UInt64? {
+        let starts = actual.state.lastPerSubject
+        return confirmed.first { sequence in
+            let isAhead =
+                starts.isEmpty ? sequence >= actual.nextSequence : sequence > starts.end || starts.contains(sequence)
+            return isAhead || actual.state.pending.contains(sequence) || actual.state.exhausted[sequence] != nil
+        }
+    }
+
     /// Takes over what a crash has left.
     mutating func adopt(_ consumer: Consumer, nowNs: UInt64) {
         delivered = (consumer.state.delivered.consumer, consumer.state.delivered.stream)
         floor = (consumer.state.ackFloor.consumer, consumer.state.ackFloor.stream)
         next = consumer.nextSequence
         starts = Array(consumer.state.lastPerSubject.remaining)
+        if !starts.isEmpty { startsEnd = consumer.state.lastPerSubject.end }
+        if config.replayPolicy == .original { replayEnd = consumer.stream.log.state.lastSequence }
         exhausted = Set(consumer.state.exhausted.keys)
         pending = ConsumerModel.pending(of: consumer).mapValues {
             PendingModel(delivery: $0.delivery, deliveries: Int($0.deliveries), dueNs: nil)

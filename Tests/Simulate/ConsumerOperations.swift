@@ -13,7 +13,7 @@ extension Simulation {
         case 0..<3: try createConsumer()
         case 3: try deleteConsumer()
         case 4: try pauseConsumer()
-        case 5: try resetConsumer()
+        case 5: random.once(in: 2) ? try resetConsumer() : try unpin()
         case 6..<13: try pull()
         case 13..<21: try answer()
         default: try listen()
@@ -38,11 +38,7 @@ extension Simulation {
             config.startTimeNs = world.now.wallNs - Int64(random.below(600)) * 1_000_000_000
         default: config.deliverPolicy = .lastPerSubject
         }
-        switch random.below(3) {
-        case 0 where config.deliverPolicy != .lastPerSubject: break
-        case 1: config.filterSubjects = [["a.*", "b.1"], ["a.1", "a.2"], ["*.2", "c.1"]][random.below(3)]
-        default: config.filterSubject = Scenario.patterns[random.below(Scenario.patterns.count)]
-        }
+        drawFilter(&config)
         if isWork { (config.filterSubject, config.filterSubjects) = (["a.*", "b.*", "c.*", "d.*"][random.below(4)], []) }
         if random.once(in: 3) && config.ackPolicy != .none {
             config.ackWaitNs = Int64([1, 5, 60][random.below(3)]) * 1_000_000_000
@@ -54,6 +50,8 @@ extension Simulation {
         }
         if random.once(in: 3) && config.ackPolicy != .none { config.maxAckPending = [1, 3, 10][random.below(3)] }
         if random.once(in: 8) { config.headersOnly = true }
+        if random.once(in: 8) { config.replayPolicy = .original }
+        if random.once(in: 10) && model.config.storage == .file { config.memoryStorage = true }
         if config.durable.isEmpty || random.once(in: 8) {
             config.inactiveThresholdNs = Int64([5, 60, 3_600][random.below(3)]) * 1_000_000_000
         }
@@ -85,6 +83,8 @@ extension Simulation {
         guard code == 0, let made = world.registry[name] else { return }
         // Its interest counts from here on.
         consumers[name] = ConsumerModel(name, made.config, model, nowNs: world.now.monotonicNs)
+        // An ack of all before says too much about a consumer that has not delivered that yet.
+        if config.ackPolicy == .all { held.removeAll { Reference($0.reply)?.consumer == name } }
         if model.config.retention == .workqueue && !random.once(in: 4) { return }
     }
 
@@ -113,9 +113,40 @@ extension Simulation {
         if random.once(in: 2) && config.ackPolicy != .none { config.maxAckPending = [1, 3, 10][random.below(3)] }
         if random.once(in: 3) { config.headersOnly.toggle() }
         config.description = "changed \(random.below(10))"
-        guard try askForConsumer(config, "update") == 0 else { return }
-        consumer.config = world.registry[name]?.config ?? config
+        if random.once(in: 3) && model.config.retention != .workqueue { drawFilter(&config) }
+        if random.once(in: 4) && config.ackPolicy != .none {
+            config.backoffNs = random.once(in: 3) ? [] : [Int64(1 + random.below(5)) * 1_000_000_000, 20_000_000_000]
+            if config.backoffNs.isEmpty { config.ackWaitNs = Int64([1, 5, 60][random.below(3)]) * 1_000_000_000 }
+        }
+        let position = world.registry[name]?.nextSequence ?? consumer.next
+        // What comes with the new filter comes in the same turn.
+        let before = consumer
+        consumer.update(config, position: position, nowNs: world.now.monotonicNs)
+        consumer.keepStarts(model)
         consumers[name] = consumer
+        guard try askForConsumer(config, "update") == 0 else {
+            consumers[name] = before
+            return
+        }
+        consumers[name]?.config = world.registry[name]?.config ?? config
+        if model.config.retention == .interest { sweep() }
+    }
+
+    private func drawFilter(_ config: inout ConsumerConfig) {
+        (config.filterSubject, config.filterSubjects) = ("", [])
+        switch random.below(3) {
+        case 0 where config.deliverPolicy != .lastPerSubject: break
+        case 1: config.filterSubjects = [["a.*", "b.1"], ["a.1", "a.2"], ["*.2", "c.1"]][random.below(3)]
+        default: config.filterSubject = Scenario.patterns[random.below(Scenario.patterns.count)]
+        }
+    }
+
+    /// The pinned client loses its pin; the next one that asks gets it.
+    private func unpin() throws {
+        guard let name = someConsumer(), let consumer = consumers[name] else { return }
+        note("unpin \(name)")
+        let code = consumer.config.priorityGroups.contains("g") ? 0 : 10160
+        try expectCode(try world.ask("{\"group\":\"g\"}") { world.api.unpin(name, $0, $1) }, code)
     }
 
     /// Where a consumer may begin; what an interest stream keeps for one that begins later than its end is nobody's promise.
@@ -178,6 +209,7 @@ extension Simulation {
             (consumer.pending, consumer.exhausted, consumer.starts) = ([:], [], [])
             consumer.delivered = (0, consumer.next - 1)
             consumer.floor = consumer.delivered
+            (consumer.replayEnd, consumer.replayed, consumer.confirmed) = (0, nil, [])
             consumers[name] = consumer
         }
         try expectCode(try world.ask(body) { world.api.reset(name, $0, $1) }, code)
@@ -189,6 +221,7 @@ extension Simulation {
         guard let name = someConsumer(), let consumer = consumers[name] else { return }
         lastReply += 1
         var request = RequestModel(reply: "in.\(lastReply)")
+        request.activeBeforeNs = consumer.activeNs
         var members: [String] = []
         if !random.once(in: 3) {
             request.batch = [1, 3, 10, 50][random.below(4)]
@@ -268,6 +301,7 @@ extension Simulation {
             lastReply += 1
             reply = "ok.\(lastReply)"
             confirmations.insert(reply)
+            if finished.contains(sequence) { endings[reply] = (consumer.name, sequence) }
         }
         consumers[consumer.name] = consumer
         for sequence in finished { done(sequence) }

@@ -12,13 +12,49 @@ extension Simulation {
         note("restart, \(gap / 1_000_000) ms later")
         let waiting = consumers.values.flatMap(\.requests).map(\.reply).filter { world.interests.contains($0) }
         try world.restart(afterNs: gap)
+        checkpoints = []
+        copiedEnd = 0
+        copied = []
+        dropMemoryConsumers()
         model.restart(nowNs: world.now.wallNs)
         for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
         // Who waited is told that the broker ends.
         for reply in waiting { ended[reply] = "409 Server Shutdown" }
     }
 
+    /// Consumers in memory end with the broker.
+    private func dropMemoryConsumers() {
+        for (name, consumer) in consumers where consumer.config.memoryStorage {
+            consumers[name] = nil
+            held.removeAll { Reference($0.reply)?.consumer == name }
+        }
+        if model.config.retention == .interest { sweep() }
+    }
+
     // MARK: Crashes
+
+    /// Notes a state that is on the platter for sure, sooner or later.
+    func noteCheckpoint() {
+        guard case let policy = settings.syncPolicy, policy != .always else { return }
+        let nowNs = world.now.monotonicNs
+        guard case .interval(let intervalNs) = policy else {
+            if checkpoints.isEmpty { checkpoints = [(nowNs, model)] }
+            return
+        }
+        if let last = checkpoints.last, nowNs - last.atNs < intervalNs / 4 { return }
+        var model = model
+        model.recent = nil
+        checkpoints.append((nowNs, model))
+        // A timer may be late by a few milliseconds.
+        let sureNs = nowNs - min(nowNs, intervalNs + 10_000_000)
+        guard checkpoints.count > 1, checkpoints[1].atNs <= sureNs else { return }
+        while checkpoints.count > 1, checkpoints[1].atNs <= sureNs { checkpoints.removeFirst() }
+        let last = checkpoints[0].model.lastSequence
+        self.model.recent?.removeAll { $0.sequence <= last }
+    }
+
+    /// Whether what was acknowledged just now may be lost.
+    private var losesAcked: Bool { settings.syncPolicy != .always || model.config.persistMode == .async }
 
     /// What was under way when the power went.
     private struct Burst {
@@ -33,7 +69,9 @@ extension Simulation {
 
     func crash() throws {
         guard model.config.storage == .file else { return }
-        let before = model
+        noteCheckpoint()
+        let earliest = checkpoints.first
+        let before = earliest?.model ?? model
         var burst = Burst()
         for _ in 0..<random.below(6) {
             try act(&burst)
@@ -42,17 +80,32 @@ extension Simulation {
         let changes = 1 + random.below(random.once(in: 3) ? 40 : 12)
         note("crash at change \(changes)")
         try world.crash(afterChanges: changes, afterNs: 0)
-        for sent in world.taken() where sent.to.hasPrefix("pub.") { answers[sent.to] = sent.payload }
+        for sent in world.takenAnswers() { answers[sent.to] = sent.payload }
         confirmations = []
+        endings = [:]
         flowControls = []
         for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
         model.republished = []
+        if settings.syncPolicy != .always { burst.created += model.recent ?? [] }
+        fastAnswers = [:]
+        dropMemoryConsumers()
         try adopt(before, burst)
+        try adoptConsumers(sinceNs: earliest?.atNs)
+        checkpoints = []
+        let end = model.lastSequence
+        if settings.syncPolicy != .always {
+            // What has gone since the broker came back may be back after the next crash, too.
+            model.recent = (before.messages + burst.created).filter { $0.sequence <= end }
+        } else {
+            model.recent?.append(contentsOf: burst.created.filter { $0.sequence <= end })
+        }
+        copiedEnd = 0
+        copied = []
     }
 
     private func act(_ burst: inout Burst) throws {
         let sequences = Set(model.messages.map(\.sequence)), last = model.lastSequence
-        switch random.below(6) {
+        switch publishesMayWait ? 5 : random.below(6) {
         case 0:
             let sequence = someSequence()
             let request = deletion(of: sequence), code = delete(sequence)
@@ -65,7 +118,10 @@ extension Simulation {
             note("purge \(request): \(code), without waiting")
             let box = Box()
             world.request(request, { world.stream.purge($0, $1) }, then: { box.text = $0 })
-            burst.removals.append((sequences.subtracting(model.messages.map(\.sequence)), box))
+            // Which messages are the last ones that are kept depends on what consumers are done with by now.
+            if model.config.retention == .limits || !request.contains("keep") {
+                burst.removals.append((sequences.subtracting(model.messages.map(\.sequence)), box))
+            }
         default:
             // What is stored and removed at once has to be known, too.
             var kept: [ModelMessage] = []
@@ -73,7 +129,7 @@ extension Simulation {
             model.onRemoved = {
                 if $0.sequence > last { kept.append($0) }; onRemoved($0)
             }
-            let batch = random.once(in: 3) && model.config.allowAtomicPublish ? 2 + random.below(3) : 0
+            let batch = random.once(in: 3) && model.config.allowAtomicPublish && !publishesMayWait ? 2 + random.below(3) : 0
             for place in 0..<max(1, batch) {
                 var attempt = attempt()
                 if batch > 0 {
@@ -94,6 +150,7 @@ extension Simulation {
     /// Checks that what is there lies between what was acknowledged and what was attempted, and goes on from it.
     private func adopt(_ before: StreamModel, _ burst: Burst) throws {
         let log = world.stream.log, nowNs = world.now.wallNs
+        note("after the crash: \(log.state), \(world.recovered)")
         var known: [UInt64: ModelMessage] = [:]
         for message in before.messages + burst.created { known[message.sequence] = message }
         var end = log.state.lastSequence
@@ -114,6 +171,10 @@ extension Simulation {
             }
             sequence += 1
         }
+        // A schedule whose target nobody wants uses up a sequence and leaves nothing.
+        if model.config.retention == .interest, known.values.contains(where: { $0.header("Nats-Schedule") != nil }) {
+            end = min(end, model.lastSequence)
+        }
         if end < log.state.lastSequence { present.removeAll { $0.sequence > end } }
         let there = Set(present.map(\.sequence))
         guard end >= before.lastSequence, end <= model.lastSequence else {
@@ -129,11 +190,13 @@ extension Simulation {
             }
             switch answer {
             case .stored(let sequence, _), .batch(let sequence, _, _, _):
-                if sequence > end { throw Disagreement("\(sequence) was acknowledged, and is lost") }
+                if sequence > end && !losesAcked { throw Disagreement("\(sequence) was acknowledged, and is lost") }
             default: break
             }
         }
         for removal in burst.removals where removal.answer.text?.contains("\"success\":true") == true {
+            // It is back as a whole, with what came after it.
+            if settings.syncPolicy != .always { break }
             if let back = removal.sequences.intersection(there).first { throw Disagreement("\(back) is back from the dead") }
         }
         for batch in burst.batches where batch.contains(end) && end != batch.upperBound {
@@ -146,7 +209,13 @@ extension Simulation {
             model.messages.removeAll { $0.sequence <= end && !there.contains($0.sequence) && !fired.contains($0.subject) }
         }
         let isDue: (ModelMessage) -> Bool = { hasGoneOn || (before.dueNs($0) ?? .max) <= nowNs }
+        lost = world.stream.info().state.lost
+        // What is back takes its place in the limits again.
+        let isCrowded =
+            settings.syncPolicy != .always && !there.isSubset(of: model.messages.map(\.sequence))
+            && (model.config.maxMessages > 0 || model.config.maxBytes > 0 || model.config.maxMessagesPerSubject > 0)
         for message in model.messages where message.sequence <= end && !there.contains(message.sequence) && !isDue(message) {
+            if isCrowded || message.sequence > before.lastSequence && lost.contains(message.sequence) { continue }
             throw Disagreement("message \(message.sequence) is lost: \(there.sorted()) of \(log.state)")
         }
         var adopted = before
@@ -165,8 +234,16 @@ extension Simulation {
         adopted.lastTimeNs = end == log.state.lastSequence ? log.state.lastTimeNs : adopted.messages.last?.timeNs ?? 0
         model = adopted
         model.restart(nowNs: nowNs)
+        // What has gone since the broker came back may have been there when it looked for ids.
+        for message in known.values where message.sequence <= end && message.timeNs > nowNs - model.config.duplicateWindowNs {
+            guard let id = message.header("Nats-Msg-Id"), model.ids[id] == nil, world.knows(id, message.sequence) else {
+                continue
+            }
+            model.ids[id] = (message.sequence, message.timeNs)
+        }
         answers = [:]
-        try adoptConsumers()
+        // Sequences come again, and nobody can tell an ack of the one from an ack of the other.
+        if settings.syncPolicy != .always { held.removeAll { Reference($0.reply).map { $0.sequence > end } ?? true } }
     }
 
     /// An interest stream keeps what somebody waits for.
@@ -176,14 +253,39 @@ extension Simulation {
     }
 
     /// A consumer is never ahead of what it has delivered, and keeps what it had before the last turns.
-    private func adoptConsumers() throws {
+    ///
+    /// - Parameter sinceNs: what was decided since then may be forgotten, and what was deleted may be back.
+    private func adoptConsumers(sinceNs: UInt64?) throws {
+        let nowNs = world.now.monotonicNs
         for name in consumers.keys.sorted() {
             guard let actual = world.registry[name] else {
-                try forgetIdle(name)
+                if let sinceNs, let made = consumers[name]?.madeNs, made >= sinceNs {
+                    consumers[name] = nil
+                } else {
+                    try forgetIdle(name)
+                }
                 continue
             }
-            consumers[name]?.adopt(actual, nowNs: world.now.monotonicNs)
+            if sinceNs != nil {
+                consumers[name] = nil
+                takeOver(actual)
+            } else if let sequence = consumers[name]?.broughtBack(actual) {
+                throw Disagreement("\(name): the ack of \(sequence) was answered, and is forgotten: \(actual.info())")
+            }
+            consumers[name]?.adopt(actual, nowNs: nowNs)
         }
+        guard sinceNs != nil else { return }
+        for actual in world.registry.all where consumers[actual.name] == nil && !actual.config.direct {
+            takeOver(actual)
+            consumers[actual.name]?.adopt(actual, nowNs: nowNs)
+        }
+    }
+
+    /// A consumer as the broker knows it: what was changed last may be forgotten.
+    private func takeOver(_ actual: Consumer) {
+        var consumer = ConsumerModel(actual.name, actual.config, model, nowNs: world.now.monotonicNs)
+        consumer.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs)
+        consumers[actual.name] = consumer
     }
 
     // MARK: Updates
@@ -193,7 +295,7 @@ extension Simulation {
         Scenario.limits(&config, &random)
         if random.once(in: 10) { config.allowRollup.toggle() }
         if random.once(in: 40) { config.sealed = true }
-        if random.once(in: 20) && config.retention != .workqueue {
+        if random.once(in: 20) && config.retention != .workqueue && world.copy == nil {
             config.retention = config.retention == .limits ? .interest : .limits
         }
         do throws(APIError) {

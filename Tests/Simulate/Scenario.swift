@@ -10,6 +10,14 @@ enum Scenario {
     static let subjects = ["a.1", "a.2", "a.3", "b.1", "b.2", "c.1", "c.2", "d.1"]
     static let patterns = [">", "a.*", "b.*", "*.1", "c.>", "a.1", "b.2", "*.2"]
 
+    /// The subjects that a pattern matches, a bit each.
+    static func bits(of pattern: String) -> UInt16 {
+        if pattern == ">" { return 0xFF }
+        var bits: UInt16 = 0
+        for (place, subject) in subjects.enumerated() where matches(pattern, subject) { bits |= 1 << UInt16(place) }
+        return bits
+    }
+
     static func stream(_ random: inout SeededRandom) -> StreamConfig {
         var config = StreamConfig()
         config.name = "S"
@@ -29,6 +37,8 @@ enum Scenario {
             if random.once(in: 4) && config.discard == .old { config.allowMessageSchedules = true }
         }
         if random.once(in: 2) { config.allowAtomicPublish = true }
+        if random.once(in: 3) { config.allowBatchPublish = true }
+        if random.once(in: 8) && config.storage == .file && !config.allowAtomicPublish { config.persistMode = .async }
         if random.once(in: 2) { config.allowRollup = true }
         if random.once(in: 2) { config.allowDirect = true }
         if random.once(in: 8) { config.denyDelete = true }
@@ -43,6 +53,38 @@ enum Scenario {
             if config.republish?.source == "a.*" { config.republish?.destination = "again.a.{{wildcard(1)}}" }
         }
         return config
+    }
+
+    /// How often it syncs. What is acknowledged in between may be lost with the power.
+    static func settings(_ config: StreamConfig, _ random: inout SeededRandom) -> StreamSettings {
+        var settings = StreamSettings()
+        guard config.storage == .file, random.once(in: 3) else { return settings }
+        settings.syncPolicy =
+            random.once(in: 3) ? .never : .interval(ns: [10_000_000, 1_000_000_000, 60_000_000_000][random.below(3)])
+        return settings
+    }
+
+    /// A stream that follows, on the same disk. What it holds is compared with all that was ever there.
+    static func copy(
+        _ config: StreamConfig, _ settings: StreamSettings, _ random: inout SeededRandom
+    ) -> StreamConfig? {
+        let isDurable = settings.syncPolicy == .always && config.persistMode == .default
+        guard random.once(in: 4), isDurable, config.retention == .limits, config.storage == .file else { return nil }
+        var copy = StreamConfig()
+        copy.storage = random.once(in: 4) ? .memory : .file
+        copy.subjects = []
+        var origin = StreamSourceConfig(name: config.name)
+        if random.once(in: 2) || config.allowMessageCounter {
+            copy.name = "MIRROR"
+            copy.mirror = origin
+            return copy
+        }
+        copy.name = "SOURCED"
+        if random.once(in: 2) {
+            origin.subjectTransforms = [SubjectTransformConfig(source: "a.*", destination: "copied.{{wildcard(1)}}")]
+        }
+        copy.sources = [origin]
+        return copy
     }
 
     static func limits(_ config: inout StreamConfig, _ random: inout SeededRandom) {

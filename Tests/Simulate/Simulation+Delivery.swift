@@ -39,10 +39,10 @@ extension Simulation {
         if let ends = consumer.pauseEndsNs, ends > sent.timeNs { throw Disagreement("\(place): delivered while paused") }
         try expect("\(place): consumer sequence", reference.delivery, consumer.delivered.consumer + 1)
         try expect("\(place): time", reference.timeNs, message.timeNs)
-        let ahead = consumer.ahead(model)
+        let ahead = consumer.aheadCount(model), visible = consumer.aheadCount(model, upTo: visibleSequence)
         if reference.deliveries > 1 {
             try checkRedelivery(reference, consumer, sent, place)
-            try checkPending(reference.pending, ahead, 0, place)
+            try checkPending(reference.pending, visible...max(visible, ahead), 0, place)
             consumer.deliverAgain(sequence, nowNs: sent.timeNs)
         } else {
             let late = consumer.pending.first {
@@ -50,11 +50,12 @@ extension Simulation {
                     && !(consumer.config.maxDeliver > 0 && $0.value.deliveries >= consumer.config.maxDeliver)
             }
             if let late { throw Disagreement("\(place): new, though \(late) is due again") }
-            try expect("\(place): the next one", sequence, ahead.first?.sequence ?? 0)
+            try expect("\(place): the next one", sequence, consumer.firstAhead(model) ?? 0)
             if consumer.isFull { throw Disagreement("\(place): more than max_ack_pending") }
-            try checkPending(reference.pending, ahead, 1, place)
+            try checkPending(reference.pending, visible...max(visible, ahead), 1, place)
             consumer.deliverNew(sequence, nowNs: sent.timeNs)
         }
+        try checkReplay(reference, message, &consumer, sent, place)
         try checkContent(sent, message, consumer, place)
         if consumer.config.isPull { try serve(&consumer, sent, place) }
         consumers[consumer.name] = consumer
@@ -63,10 +64,9 @@ extension Simulation {
     }
 
     /// What came in this step may not have been durable when the message was sent, and is not counted then.
-    private func checkPending(_ pending: Int, _ ahead: [ModelMessage], _ sent: Int, _ place: String) throws {
-        let least = ahead.count { $0.sequence <= visibleSequence } - sent
-        guard pending >= least, pending <= ahead.count - sent else {
-            throw Disagreement("\(place): pending is \(pending), the model says \(least) to \(ahead.count - sent)")
+    private func checkPending(_ pending: Int, _ ahead: ClosedRange<Int>, _ sent: Int, _ place: String) throws {
+        guard ahead.contains(pending + sent) else {
+            throw Disagreement("\(place): pending is \(pending), the model says \(ahead) less \(sent)")
         }
     }
 
@@ -85,6 +85,19 @@ extension Simulation {
                 && !(consumer.config.maxDeliver > 0 && $0.value.deliveries >= consumer.config.maxDeliver)
         }
         if let before { throw Disagreement("\(place): again before \(before), which was due earlier") }
+    }
+
+    /// With replay original what was there at first keeps the gaps between its times.
+    private func checkReplay(
+        _ reference: Reference, _ message: ModelMessage, _ consumer: inout ConsumerModel, _ sent: Sent, _ place: String
+    ) throws {
+        guard consumer.config.replayPolicy == .original else { return }
+        if let last = consumer.replayed, reference.deliveries == 1, message.sequence <= consumer.replayEnd,
+            message.timeNs > last.timeNs + 1_000_000, sent.timeNs < last.atNs + UInt64(message.timeNs - last.timeNs)
+        {
+            throw Disagreement("\(place): replayed too early behind \(last)")
+        }
+        consumer.replayed = (message.timeNs, sent.timeNs)
     }
 
     private func checkContent(_ sent: Sent, _ message: ModelMessage, _ consumer: ConsumerModel, _ place: String) throws {
@@ -151,8 +164,9 @@ extension Simulation {
             guard request.noWait else { throw Disagreement("it was to wait: \(sent)") }
         case "409 Message Size Exceeds MaxBytes":
             guard request.bytes > 0 else { throw Disagreement("there is no limit: \(sent)") }
-        case "409 Server Shutdown", "409 Consumer Deleted", "409 Exceeded MaxWaiting": break
-        case let status where status.hasPrefix("423") || status.hasPrefix("400"): break
+        case "409 Server Shutdown", "409 Consumer Deleted": break
+        case let status where status.hasPrefix("423") || status.hasPrefix("400") || status == "409 Exceeded MaxWaiting":
+            consumers[name]?.activeNs = request.activeBeforeNs
         default: throw Disagreement("status \(sent)")
         }
         consumers[name]?.requests.remove(at: place)
@@ -184,7 +198,7 @@ extension Simulation {
             try checkProgress(name, actual)
             try compare(name, actual)
         }
-        for consumer in world.registry.all where consumers[consumer.name] == nil {
+        for consumer in world.registry.all where consumers[consumer.name] == nil && !consumer.config.direct {
             throw Disagreement("nobody has made \(consumer.name)")
         }
     }
@@ -222,8 +236,10 @@ extension Simulation {
                 throw Disagreement("\(name): \(request.reply) should have ended")
             }
         }
-        // Who is held back by a rate or by flow control may have to wait.
-        let isHeldBack = consumer.config.rateLimitBitsPerSecond > 0 || consumer.config.flowControl
+        // Who is held back by a rate, by flow control or by the gaps of a replay may have to wait.
+        let isHeldBack =
+            consumer.config.rateLimitBitsPerSecond > 0 || consumer.config.flowControl
+            || consumer.config.replayPolicy == .original
         guard !consumer.isPaused, !isHeldBack else { return }
         let takes: Bool
         if consumer.config.isPull {
@@ -239,8 +255,8 @@ extension Simulation {
             guard let due = entry.dueNs, due.upperBound + ConsumerModel.slackNs <= nowNs else { continue }
             throw Disagreement("\(name): message \(sequence) should have been delivered again: \(entry)")
         }
-        if !consumer.isFull, let message = consumer.ahead(model).first {
-            throw Disagreement("\(name): message \(message.sequence) should have been delivered to \(consumer.requests)")
+        if !consumer.isFull, let sequence = consumer.firstAhead(model) {
+            throw Disagreement("\(name): message \(sequence) should have been delivered to \(consumer.requests)")
         }
     }
 
@@ -249,8 +265,8 @@ extension Simulation {
         let info = actual.info()
         try expect("\(name): delivered.consumer_seq", info.delivered.consumer, consumer.delivered.consumer)
         try expect("\(name): delivered.stream_seq", info.delivered.stream, consumer.delivered.stream)
-        let ahead = consumer.ahead(model).map(\.sequence)
-        if info.pending != UInt64(ahead.count) {
+        if info.pending != UInt64(consumer.aheadCount(model)) {
+            let ahead = consumer.ahead(model).map(\.sequence)
             throw Disagreement("\(name): num_pending \(info.pending), the model says \(ahead): \(consumer)")
         }
         try expect("\(name): num_ack_pending", info.ackPending, consumer.pending.count)
@@ -267,10 +283,11 @@ extension Simulation {
         }
         consumers[name]?.floor = (info.ackFloor.consumer, info.ackFloor.stream)
         try expect("\(name): num_redelivered", info.redelivered, consumer.redelivered)
-        let pending = ConsumerModel.pending(of: actual)
         for (sequence, entry) in consumer.pending {
-            try expect("\(name): deliveries of \(sequence)", pending[sequence].map { Int($0.deliveries) }, entry.deliveries)
-            try expect("\(name): first delivery of \(sequence)", pending[sequence]?.delivery, entry.delivery)
+            let slot = actual.state.pending.find(sequence)
+            guard slot != PendingTable.none else { throw Disagreement("\(name): \(sequence) is not pending") }
+            try expect("\(name): deliveries of \(sequence)", Int(actual.state.pending[slot].deliveries), entry.deliveries)
+            try expect("\(name): first delivery of \(sequence)", actual.state.pending[slot].delivery, entry.delivery)
         }
     }
 }

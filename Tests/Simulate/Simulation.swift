@@ -33,9 +33,21 @@ final class Simulation {
     private(set) var step = 0
     /// Answers to publishes, by reply subject.
     var answers: [String: String] = [:]
+    /// The same of fast batches.
+    var fastAnswers: [String: [FastAnswer]] = [:]
     var lastReply = 0
     /// Message ids, batch ids: from small sets, so that they meet.
     var openBatches: [String: Int] = [:]
+    /// Where acks do not mean that something is on the platter: earlier states, and when each was seen.
+    var checkpoints: [(atNs: UInt64, model: StreamModel)] = []
+    let settings: StreamSettings
+    /// What was damaged before it was synced: the log says so.
+    var lost: [UInt64] = []
+    private let cacheMisses: Int?
+    /// What the copy was seen to hold, by the sequences of the stream; the last one, and where that stands in the copy.
+    var copied: Set<UInt64> = []
+    var copiedOriginal: UInt64 = 0
+    var copiedEnd: UInt64 = 0
 
     // MARK: Consumers
 
@@ -46,6 +58,8 @@ final class Simulation {
     var ended: [String: String] = [:]
     /// Answers to acks that must come.
     var confirmations: Set<String> = []
+    /// What these end: a consumer and a message.
+    var endings: [String: (consumer: String, sequence: UInt64)] = [:]
     /// The last message of the step before.
     var visibleSequence: UInt64 = 0
     var flowControls: [(consumer: String, reply: String)] = []
@@ -61,9 +75,17 @@ final class Simulation {
         } catch { throw Disagreement("the configuration is refused: \(error) \(config)") }
         guard case .new(let checked) = creation else { throw Disagreement("a new stream is not new") }
         config = checked
-        world = try World(config: config, settings: StreamSettings(), options: Scenario.log(&random), seed: random.next())
+        settings = Scenario.settings(config, &random)
+        let misses = [nil, nil, 2, 3, 7][random.below(5)]
+        cacheMisses = misses
+        world = try World(
+            config: config, settings: settings, options: Scenario.log(&random), cacheMisses: misses,
+            copy: Scenario.copy(config, settings, &random), seed: random.next())
         model = StreamModel(config: config)
-        note("stream \(config)")
+        if settings.syncPolicy != .always || world.copy != nil { model.recent = [] }
+        note(
+            "stream \(config), syncs \(settings.syncPolicy), cache misses \(misses ?? 0), copy \(world.copy?.config.name ?? "none")"
+        )
         connect()
     }
 
@@ -73,7 +95,13 @@ final class Simulation {
         model.onRemoved = { [unowned self] message in
             for name in consumers.keys { consumers[name]?.removed(message.sequence) }
         }
+        model.onPurged = { [unowned self] model, pattern in
+            for name in consumers.keys { consumers[name]?.purged(pattern, model) }
+        }
     }
+
+    /// Where a publish may have to wait for the disk, what others do meanwhile comes first.
+    var publishesMayWait: Bool { cacheMisses != nil && (model.config.allowMessageCounter || model.config.discard == .new) }
 
     // MARK: Running
 
@@ -82,11 +110,14 @@ final class Simulation {
             try compare(isWhole: true)
             for step in 1...Simulation.steps {
                 self.step = step
+                noteCheckpoint()
                 try operate()
                 try follow()
                 try compare(isWhole: step % 16 == 0)
+                try compareCopy(isWhole: false)
             }
             try compare(isWhole: true)
+            try compareCopy(isWhole: true)
         } catch {
             throw Failure(seed: seed, step: step, text: "\(error)", operations: operations)
         }
@@ -103,7 +134,7 @@ final class Simulation {
     func follow() throws {
         let taken = world.taken()
         for sent in taken where sent.to.hasPrefix("pub.") { try hear(sent) }
-        try model.passTime(world)
+        try model.passTime(world, taken)
         for sent in taken where !sent.to.hasPrefix("pub.") { try hear(sent) }
         try followConsumers()
         visibleSequence = model.lastSequence
@@ -119,6 +150,8 @@ final class Simulation {
         let taken = world.taken()
         for sent in taken where sent.to.hasPrefix("pub.") { try hear(sent) }
         for (reply, answer) in expected { try check(reply, answer) }
+        // A schedule may have fired at once.
+        try model.passTime(world, taken)
         for sent in taken where !sent.to.hasPrefix("pub.") { try hear(sent) }
     }
 
@@ -145,8 +178,13 @@ final class Simulation {
         } else if sent.to.hasPrefix("pub.") {
             guard answers[sent.to] == nil else { throw Disagreement("a second answer: \(sent)") }
             answers[sent.to] = sent.payload
+        } else if sent.to.hasPrefix("fb.") {
+            fastAnswers[sent.to, default: []].append(try Simulation.readFast(sent.payload))
         } else if sent.to.hasPrefix("ok.") {
             if confirmations.remove(sent.to) == nil { throw Disagreement("a second answer: \(sent)") }
+            if let ending = endings.removeValue(forKey: sent.to) {
+                consumers[ending.consumer]?.confirmed.insert(ending.sequence)
+            }
         } else if !sent.reply.isEmpty && sent.reply.hasPrefix("$JS.ACK.") {
             try hearDelivery(sent)
         } else if sent.to.hasPrefix("in.") || sent.to.hasPrefix("push.") {

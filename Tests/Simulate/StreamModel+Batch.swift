@@ -44,6 +44,10 @@ extension StreamModel {
         // As if they were stored one after the other, in a stream that nobody sees.
         var trial = self
         trial.onRemoved = { _ in }
+        trial.recent = nil
+        // Nor does it ask who is interested.
+        trial.isWanted = { _ in true }
+        trial.onPurged = { _, _ in }
         var all: [Checked] = []
         var subjects: Set<String> = []
         for attempt in messages {
@@ -52,11 +56,15 @@ extension StreamModel {
                 all[all.count - 1].message.headers.append(("Nats-Batch-Commit", "1"))
             }
             _ = trial.store(all[all.count - 1], nowNs: nowNs, isInBatch: true)
-            if config.retention != .interest || isWanted(attempt.subject) { subjects.insert(attempt.subject) }
+            subjects.insert(attempt.subject)
         }
+        let before = republished
         for checked in all { _ = store(checked, nowNs: nowNs) }
         // What came before on a subject is told as of the beginning: the batch goes in as one.
-        republished = trial.republished
+        republished = before
+        republished += trial.republished[before.count...].filter {
+            config.retention != .interest || isWanted(String($0.subject.dropFirst(6)))
+        }
         return .batch(lastSequence, id: id, count: all.count, value: all[all.count - 1].value)
     }
 
@@ -67,8 +75,8 @@ extension StreamModel {
         if attempt.header("Nats-Expected-Last-Subject-Sequence") != nil, subjects.contains(where: { matches(other, $0) }) {
             // Where several rules are broken, what the earlier checks say comes first.
             do throws(Refusal) {
-                _ = try trial.check(attempt, nowNs: nowNs)
-            } catch  where [10109, 10054, 10169, 10171, 10168, 10170, 10060, 10166].contains(error.code) {
+                _ = try trial.check(attempt, nowNs: nowNs, isInBatch: true)
+            } catch  where [10109, 10054, 10169, 10171, 10168, 10170, 10060, 10166, 10165].contains(error.code) {
                 throw error
             } catch {}
             throw Refusal(10164)

@@ -72,7 +72,10 @@ extension StreamModel {
         try checkSize(attempt.headers, attempt.body)
         try checkIncrement(attempt)
         if let stream = attempt.header("Nats-Expected-Stream"), stream != config.name { throw Refusal(10060) }
-        if attempt.header("Nats-TTL") != nil && !config.allowMessageTTL { throw Refusal(10166) }
+        if let ttl = attempt.header("Nats-TTL") {
+            if !config.allowMessageTTL { throw Refusal(10166) }
+            if isInBatch && ttlSeconds(ttl) == nil { throw Refusal(10165) }
+        }
         try checkExpectedSequences(attempt, isLaterInBatch: isLaterInBatch)
         var checked = Checked(
             message: ModelMessage(
@@ -181,7 +184,7 @@ extension StreamModel {
         if config.maxMessages > 0 && messages.count >= Int(config.maxMessages) && !isAtCap { throw Refusal(10077) }
         if config.maxBytes > 0 && bytes + checked.message.bytes(config.storage) > Int(config.maxBytes) {
             // One that is no larger may take the place of its subject's oldest.
-            let oldest = isAtCap ? ofSubject[0].bytes(config.storage) : 0
+            let oldest = isAtCap ? ofSubject[0].size : 0
             if oldest < checked.message.bytes(config.storage) { throw Refusal(10077) }
         }
     }
@@ -194,14 +197,21 @@ extension StreamModel {
         // Each is later than the one before.
         lastTimeNs = max(nowNs, lastTimeNs + 1)
         message.timeNs = lastTimeNs
+        message.subjectBit = Scenario.bits(of: message.subject)
+        message.size = message.bytes(config.storage)
         if checked.ttlNs < 0 { message.neverExpires = true }
         if checked.ttlNs > 0 { message.expiresNs = lastTimeNs + checked.ttlNs }
         lastMessageID = message.header("Nats-Msg-Id") ?? ""
         if !lastMessageID.isEmpty && config.duplicateWindowNs > 0 { ids[lastMessageID] = (lastSequence, lastTimeNs) }
-        guard config.retention != .interest || isWanted(message.subject) else { return lastSequence }
+        guard config.retention != .interest || isWanted(message.subject) else {
+            // It may end a schedule all the same.
+            endSchedule(message)
+            return lastSequence
+        }
         // One schedule per subject: what comes later ends it.
         for place in messages.indices where messages[place].subject == message.subject { messages[place].firesNs = nil }
         messages.append(message)
+        recent?.append(message)
         republish(message, previous: previous)
         endSchedule(message)
         if !isInBatch { makeRoom(message.sequence, message.subject, rollup: checked.rollup) }
@@ -212,6 +222,7 @@ extension StreamModel {
         enforceLimits()
         if rollup == "sub" { _ = removeAll { $0.subject == subject && $0.sequence < sequence } }
         if rollup == "all" { _ = removeAll { $0.sequence < sequence } }
+        if !rollup.isEmpty { onPurged(self, rollup == "sub" ? subject : nil) }
     }
 
     private mutating func republish(_ message: ModelMessage, previous: UInt64) {

@@ -17,9 +17,12 @@ extension StreamModel {
     }
 
     /// Takes over what has happened by itself, if it may have.
-    mutating func passTime(_ world: World) throws {
+    ///
+    /// - Parameter sent: what the broker has sent meanwhile; something may have been stored, delivered and let go at once.
+    mutating func passTime(_ world: World, _ sent: [Sent]) throws {
         let log = world.stream.log, nowNs = world.now.wallNs
         var markers: Set<String> = []
+        var expired = 0
         for message in messages {
             guard let due = dueNs(message), due <= nowNs else { continue }
             if log.contains(message.sequence) {
@@ -32,24 +35,43 @@ extension StreamModel {
                 markers.insert(message.subject)
             }
             remove(message.sequence)
+            expired += 1
         }
+        let hasMarkers = !markers.isEmpty
         while lastSequence < log.state.lastSequence {
-            try takeOver(lastSequence + 1, &markers, world)
+            try takeOver(lastSequence + 1, &markers, world, sent)
             lastTimeNs = max(lastTimeNs, lastSequence == log.state.lastSequence ? log.state.lastTimeNs : 0)
+        }
+        if hasMarkers && (config.maxMessages > 0 || config.maxBytes > 0) {
+            // What has expired a moment later took its place in the limits when the first marker was stored.
+            while expired > 0, let first = messages.first, !log.contains(first.sequence) {
+                remove(first.sequence)
+                expired -= 1
+            }
         }
         let mayBeMissing = config.maxMessages > 0 || config.maxBytes > 0 || config.retention == .interest
         if !markers.isEmpty && !mayBeMissing { throw Disagreement("no delete marker for \(markers.sorted())") }
-        for message in messages {
-            guard let fires = message.firesNs, fires + StreamModel.slackNs * 2 <= nowNs else { continue }
+        for place in messages.indices {
+            guard let fires = messages[place].firesNs, fires + StreamModel.slackNs * 2 <= nowNs else { continue }
             // What it makes may be refused.
-            if config.sealed || config.maxMessageBytes >= 0 { continue }
-            throw Disagreement("schedule \(message.sequence) should have fired \((nowNs - fires) / 1_000_000) ms ago")
+            if config.sealed || config.maxMessageBytes >= 0 { messages[place].isRefused = true }
+            if messages[place].isRefused { continue }
+            throw Disagreement("schedule \(messages[place].sequence) should have fired \((nowNs - fires) / 1_000_000) ms ago")
         }
     }
 
     /// A message that no client has sent.
-    private mutating func takeOver(_ sequence: UInt64, _ markers: inout Set<String>, _ world: World) throws {
-        guard case .message(let stored) = try world.load(sequence) else {
+    private mutating func takeOver(
+        _ sequence: UInt64, _ markers: inout Set<String>, _ world: World, _ sent: [Sent]
+    ) throws {
+        let message: ModelMessage
+        if case .message(let stored) = try world.load(sequence) {
+            message = ModelMessage(
+                sequence: sequence, timeNs: stored.timeNs, subject: stored.subject.string,
+                headers: StreamModel.headers(stored.headers.string), body: stored.payload.string)
+        } else if let delivered = delivered(sequence, sent) {
+            message = delivered
+        } else {
             // A schedule whose target nobody wants uses up a sequence, as any other publish.
             if try unstoredFiring(world) { return }
             // Markers may leave no room for each other.
@@ -62,11 +84,8 @@ extension StreamModel {
             _ = removeAll { !world.stream.log.contains($0.sequence) }
             return
         }
-        let message = ModelMessage(
-            sequence: sequence, timeNs: stored.timeNs, subject: stored.subject.string,
-            headers: StreamModel.headers(stored.headers.string), body: stored.payload.string)
-        guard stored.timeNs > lastTimeNs, stored.timeNs <= world.now.wallNs + 1_000_000 else {
-            throw Disagreement("message \(sequence) has the time \(stored.timeNs) behind \(lastTimeNs)")
+        guard message.timeNs > lastTimeNs, message.timeNs <= world.now.wallNs + 1_000_000 else {
+            throw Disagreement("message \(sequence) has the time \(message.timeNs) behind \(lastTimeNs)")
         }
         var checked = Checked(message: message)
         if message.isMarker {
@@ -81,8 +100,29 @@ extension StreamModel {
         } else {
             try checkFiring(message, &checked, world)
         }
-        lastTimeNs = stored.timeNs - 1
-        _ = store(checked, nowNs: stored.timeNs)
+        lastTimeNs = message.timeNs - 1
+        let moveConsumers = onPurged
+        // What has expired moves no consumer, nor does the marker in its place.
+        if message.isMarker { onPurged = { _, _ in } }
+        _ = store(checked, nowNs: message.timeNs)
+        onPurged = moveConsumers
+    }
+
+    /// A message as a consumer has sent it to its client.
+    private func delivered(_ sequence: UInt64, _ sent: [Sent]) -> ModelMessage? {
+        for delivery in sent where delivery.reply.hasPrefix("$JS.ACK.") {
+            guard let reference = Simulation.Reference(delivery.reply), reference.sequence == sequence else { continue }
+            var headers = StreamModel.headers(delivery.headers).filter { $0.name != "Nats-Pin-Id" }
+            var body = delivery.payload
+            if headers.last?.name == "Nats-Msg-Size" {
+                // Without its body, which is that of the schedule.
+                headers.removeLast()
+                body = self[last(headers.first { $0.name == "Nats-Scheduler" }?.value ?? "")]?.body ?? ""
+            }
+            return ModelMessage(
+                sequence: sequence, timeNs: reference.timeNs, subject: delivery.subject, headers: headers, body: body)
+        }
+        return nil
     }
 
     static func headers(_ block: String) -> [(name: String, value: String)] {
@@ -157,6 +197,7 @@ extension StreamModel {
             else { throw Disagreement("the next firing of \(message)") }
             headers.append(("Nats-Schedule-Next", next))
             messages[place].firesNs = nextNs
+            messages[place].isRefused = false
         }
         if let ttl = schedule.header("Nats-Schedule-TTL") {
             headers.append(("Nats-TTL", ttl))
@@ -185,6 +226,7 @@ extension StreamModel {
         else { return false }
         lastSequence += 1
         lastMessageID = ""
+        lastTimeNs = max(lastTimeNs, world.stream.lastTimeNs)
         if messages[place].header("Nats-Schedule")?.hasPrefix("@at") == true {
             remove(messages[place].sequence)
             return true

@@ -15,6 +15,11 @@ struct ModelMessage {
     var neverExpires = false
     /// When it is to be made another message of, if it is a schedule.
     var firesNs: Int64?
+    /// What it was to make has been refused: when it is tried again is not known.
+    var isRefused = false
+    /// Both are set once it is stored: its place among the simulated subjects, as a bit, and what the stream counts for it.
+    var subjectBit: UInt16 = 0
+    var size = 0
 
     func header(_ name: String) -> String? { headers.first { $0.name == name && !$0.value.isEmpty }?.value }
     var isMarker: Bool { header("Nats-Marker-Reason") != nil }
@@ -24,7 +29,7 @@ struct ModelMessage {
     }
 
     func bytes(_ storage: StorageType) -> Int {
-        let headerBytes = headerBlock.utf8.count
+        let headerBytes = headers.isEmpty ? 0 : headers.reduce(12) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 }
         if storage == .memory { return subject.utf8.count + headerBytes + body.utf8.count + 16 }
         return 22 + subject.utf8.count + (headerBytes > 0 ? 4 + headerBytes : 0) + body.utf8.count + 8
     }
@@ -42,10 +47,15 @@ struct StreamModel {
     var ids: [String: (sequence: UInt64, timeNs: Int64)] = [:]
     /// Atomic batches that have begun: their messages, and when the last one came.
     var batches: [String: (messages: [Attempt], timeNs: Int64)] = [:]
+    var fastBatches: [String: FastBatchModel] = [:]
+    /// What was stored since somebody began to note it, whatever has become of it.
+    var recent: [ModelMessage]?
     /// Consumers' filters, for interest streams: whether a subject is wanted.
     var isWanted: (String) -> Bool = { _ in true }
     /// Told of each message that goes.
     var onRemoved: (ModelMessage) -> Void = { _ in }
+    /// Asked to move consumers behind what a purge or a rollup has removed, of some subjects or of all.
+    var onPurged: (_ model: StreamModel, _ pattern: String?) -> Void = { _, _ in }
     /// What is to be published elsewhere, in order.
     var republished: [(subject: String, headers: String, body: String)] = []
 
@@ -60,7 +70,8 @@ struct StreamModel {
     // MARK: What is there
 
     var firstSequence: UInt64 { messages.first?.sequence ?? (lastSequence == 0 ? 0 : lastSequence + 1) }
-    var bytes: Int { messages.reduce(0) { $0 + $1.bytes(config.storage) } }
+    var bytes: Int { messages.reduce(0) { $0 + $1.size } }
+    var subjectCount: Int { messages.reduce(0 as UInt16) { $0 | $1.subjectBit }.nonzeroBitCount }
     var deleted: UInt64 { messages.isEmpty ? 0 : lastSequence - firstSequence + 1 - UInt64(messages.count) }
 
     var counts: [String: UInt64] {
@@ -70,18 +81,27 @@ struct StreamModel {
     }
 
     func index(_ sequence: UInt64) -> Int? {
+        let place = place(sequence)
+        return place < messages.count && messages[place].sequence == sequence ? place : nil
+    }
+
+    /// Where the first message stands that does not come before a sequence.
+    func place(_ sequence: UInt64) -> Int {
         var low = 0, high = messages.count
         while low < high {
             let middle = (low + high) / 2
             if messages[middle].sequence < sequence { low = middle + 1 } else { high = middle }
         }
-        return low < messages.count && messages[low].sequence == sequence ? low : nil
+        return low
     }
 
     subscript(sequence: UInt64) -> ModelMessage? { index(sequence).map { messages[$0] } }
 
     /// The last sequence of a subject, or of any that a pattern matches; 0 without one.
-    func last(_ pattern: String) -> UInt64 { messages.last { matches(pattern, $0.subject) }?.sequence ?? 0 }
+    func last(_ pattern: String) -> UInt64 {
+        let bits = Scenario.bits(of: pattern)
+        return messages.last { $0.subjectBit & bits != 0 }?.sequence ?? 0
+    }
 
     // MARK: Removing
 
@@ -108,6 +128,7 @@ struct StreamModel {
         let gone = Set(matching)
         let count = removeAll { gone.contains($0.sequence) }
         if filter.isEmpty && sequence > lastSequence + 1 { lastSequence = sequence - 1 }
+        onPurged(self, filter.isEmpty ? nil : filter)
         return count
     }
 
@@ -123,7 +144,7 @@ struct StreamModel {
         if config.maxBytes > 0 {
             var total = bytes
             while total > Int(config.maxBytes), let first = messages.first {
-                total -= first.bytes(config.storage)
+                total -= first.size
                 remove(first.sequence)
             }
         }
@@ -134,6 +155,7 @@ struct StreamModel {
     /// What the broker forgets when it ends: ids of messages that are gone, batches that were under way.
     mutating func restart(nowNs: Int64) {
         batches = [:]
+        fastBatches = [:]
         for place in messages.indices {
             let schedule = messages[place]
             // Where what had ended a schedule has been deleted since, it is one again.
@@ -156,12 +178,14 @@ struct StreamModel {
 /// Whether a pattern matches a literal subject, token by token.
 func matches(_ pattern: String, _ subject: String) -> Bool {
     if pattern == subject || pattern == ">" { return true }
-    let wanted = pattern.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-    let tokens = subject.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-    for (place, token) in wanted.enumerated() {
-        if token.elementsEqual(">".utf8) { return place < tokens.count }
-        guard place < tokens.count else { return false }
-        if !token.elementsEqual("*".utf8) && !token.elementsEqual(tokens[place]) { return false }
+    let dot = UInt8(ascii: ".")
+    var wanted = pattern.utf8[...], given = subject.utf8[...]
+    while true {
+        let token = wanted.prefix { $0 != dot }, other = given.prefix { $0 != dot }
+        if token.elementsEqual(">".utf8) { return true }
+        if !token.elementsEqual("*".utf8) && !token.elementsEqual(other) { return false }
+        (wanted, given) = (wanted.dropFirst(token.count), given.dropFirst(other.count))
+        if wanted.isEmpty || given.isEmpty { return wanted.isEmpty && given.isEmpty }
+        (wanted, given) = (wanted.dropFirst(), given.dropFirst())
     }
-    return wanted.count == tokens.count
 }

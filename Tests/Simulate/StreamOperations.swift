@@ -100,8 +100,9 @@ extension Simulation {
 
     private func publishSome() throws {
         if random.once(in: 8) { return try publishBatch() }
+        if random.once(in: model.config.allowBatchPublish ? 8 : 80) { return try publishFast() }
         var expected: [(String, Answer)] = []
-        for _ in 0..<(random.once(in: 3) ? 1 + random.below(5) : 1) { expected.append(publish(attempt())) }
+        for _ in 0..<(random.once(in: 3) && !publishesMayWait ? 1 + random.below(5) : 1) { expected.append(publish(attempt())) }
         try check(expected)
     }
 
@@ -118,7 +119,7 @@ extension Simulation {
     private func publishBatch() throws {
         let id = random.once(in: 30) ? String(repeating: "b", count: 70) : "batch\(random.below(4))"
         var expected: [(String, Answer)] = []
-        let count = 1 + random.below(4)
+        let count = publishesMayWait ? 1 : 1 + random.below(4)
         for place in 0..<count {
             var attempt = attempt()
             let next = (model.batches[id]?.messages.count ?? 0) + 1

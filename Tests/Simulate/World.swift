@@ -37,6 +37,8 @@ final class World: StreamHost, CommitRunner {
     private var journal: FileConsumerJournal?
     /// What the log says it has lost.
     private(set) var lost: [String] = []
+    /// What the log has found when it was opened last.
+    private(set) var recovered = RecoveryReport()
     private var jobs: [(job: CommitJob, then: (CommitResult) -> Void)] = []
     private var generator: SeededRandom
     private let options: Store.LogOptions
@@ -44,10 +46,16 @@ final class World: StreamHost, CommitRunner {
     private var sent: [Sent] = []
     /// Who listens: a subject, or a subject and a queue group with a space between them.
     private(set) var interests: Set<String> = []
+    /// A mirror, or a stream with this one as its source.
+    private(set) var copy: CopyWorld?
     private var watches: [ObjectIdentifier: () -> Void] = [:]
     private let createdNs = World.startWallNs
 
-    init(config: StreamConfig, settings: StreamSettings, options: Store.LogOptions, seed: UInt64) throws {
+    /// - Parameter cacheMisses: every so many reads have to go to the platter.
+    init(
+        config: StreamConfig, settings: StreamSettings, options: Store.LogOptions, cacheMisses: Int?, copy: StreamConfig?,
+        seed: UInt64
+    ) throws {
         self.config = config
         self.settings = settings
         self.options = options
@@ -55,8 +63,16 @@ final class World: StreamHost, CommitRunner {
         try disk.makeDirectory("/s")
         try disk.makeDirectory("/s/consumers")
         try disk.syncDirectory("/")
+        if let copy {
+            try disk.makeDirectory("/m")
+            try disk.makeDirectory("/m/consumers")
+            try disk.syncDirectory("/")
+            self.copy = CopyWorld(config: copy, world: self)
+        }
+        disk.missCache(onceIn: cacheMisses)
         try open()
         try disk.syncDirectory("/s")
+        if copy != nil { try disk.syncDirectory("/m") }
         try quiesce()
     }
 
@@ -75,10 +91,11 @@ final class World: StreamHost, CommitRunner {
             var options = options
             options.segmentIDSeed = generator.next()
             let file = try FileLog.open(directory: "/s/log", disk: disk, options: options)
-            // An erasure that a crash has cut in two shows as damage, and costs nothing.
-            if file.recoveryReport.lostMessages > 0 {
+            // An erasure that a crash has cut in two shows as damage, and costs nothing. What was never synced may be damaged.
+            if file.recoveryReport.lostMessages > 0 && settings.syncPolicy == .always {
                 throw Disagreement("the log reports damage: \(file.recoveryReport), \(file.state)")
             }
+            recovered = file.recoveryReport
             file.onLost = { [unowned self] sequence, reason in self.lost.append("message \(sequence) is lost: \(reason)") }
             log = file
             let (opened, consumers) = try FileConsumerJournal.open(directory: "/s/consumers", disk: disk)
@@ -94,10 +111,16 @@ final class World: StreamHost, CommitRunner {
         api = ConsumerAPI(stream: stream, registry: registry, limits: JetStreamLimits())
         let (damaged, lost) = registry.recover(found)
         if damaged > 0 || lost > 0 { throw Disagreement("\(lost) consumers and \(damaged) records of the journal are lost") }
+        if let copy {
+            var options = options
+            options.segmentIDSeed = generator.next()
+            try copy.open(options)
+        }
         try quiesce()
     }
 
     private func leave() {
+        copy?.leave()
         stream = nil
         registry = nil
         api = nil
@@ -105,32 +128,38 @@ final class World: StreamHost, CommitRunner {
         jobs = []
         watches = [:]
         // Clients' inboxes go with their connections.
-        interests = interests.filter { !$0.hasPrefix("in.") }
+        interests = interests.filter { !$0.hasPrefix("in.") && !CopyWorld.isMeant(by: $0) }
     }
 
     /// Ends the broker in order and starts it again after a while. What a stream in memory held is gone.
     func restart(afterNs: UInt64) throws {
         registry.stopAll(.shutdown)
+        stream.prepareToClose()
         try quiesce()
         if let file = stream.log as? FileLog {
             while let job = file.beginClose() {
                 if let error = file.finishCommit(job.run()) { throw Disagreement("closing failed: \(error)") }
             }
         }
+        try copy?.close()
         leave()
         disk = disk.copy()
         move(to: now.monotonicNs + afterNs)
         try open()
     }
 
-    /// Cuts the power at some later change of the disk, lets the stream run into that, and starts again.
+    /// Cuts the power at some later change of the disk, lets the stream run into that, and starts again. What publishers were
+    /// told before, and what was republished since, is left to be looked at.
     func crash(afterChanges: Int, afterNs: UInt64) throws {
         disk.failPower(atChange: disk.changes + afterChanges)
         try quiesce()
         leave()
         disk = disk.crashed(seed: generator.next())
         move(to: now.monotonicNs + afterNs)
+        let before = sent.filter { $0.to.hasPrefix("pub.") }
+        sent = []
         try open()
+        sent = before + sent.filter { $0.to.hasPrefix("again.") }
     }
 
     func update(_ new: StreamConfig) throws {
@@ -154,7 +183,13 @@ final class World: StreamHost, CommitRunner {
             if disk.isOff { return }
             if let file = stream.log as? FileLog {
                 if let job = file.beginRead() {
-                    file.finishRead(job.run())
+                    let result = job.run()
+                    // Timers do not wait for the disk.
+                    if generator.once(in: 3) {
+                        stream.advance()
+                        stream.turnEnded()
+                    }
+                    file.finishRead(result)
                     continue
                 }
                 if let job = file.beginMaintenance() {
@@ -165,6 +200,7 @@ final class World: StreamHost, CommitRunner {
                     continue
                 }
             }
+            if let copy, try copy.step() { continue }
             guard let due = stream.nextDeadlineNs, due <= now.monotonicNs else { return }
             stream.advance()
         }
@@ -174,11 +210,12 @@ final class World: StreamHost, CommitRunner {
     /// Moves on to the next moment at which the stream has something to do, but no further than `end`.
     /// - Returns: false once `end` is reached.
     func step(upTo end: UInt64) throws -> Bool {
-        let due = stream.nextDeadlineNs ?? .max
+        let due = min(stream.nextDeadlineNs ?? .max, copy?.nextDeadlineNs ?? .max)
         // Timers are a millisecond apart, and late rather than early.
         let moment = due > end ? end : min(end, (max(due, now.monotonicNs + 1) + 999_999) / 1_000_000 * 1_000_000)
         move(to: moment)
         stream.advance()
+        copy?.advance()
         try quiesce()
         return moment < end
     }
@@ -195,6 +232,12 @@ final class World: StreamHost, CommitRunner {
     func taken() -> [Sent] {
         defer { sent.removeAll(keepingCapacity: true) }
         return sent
+    }
+
+    /// What was sent since the last call to publishers; the rest is left for later.
+    func takenAnswers() -> [Sent] {
+        defer { sent.removeAll { $0.to.hasPrefix("pub.") } }
+        return sent.filter { $0.to.hasPrefix("pub.") }
     }
 
     func subscribe(_ key: String) {
@@ -238,12 +281,18 @@ final class World: StreamHost, CommitRunner {
         return answer
     }
 
+    /// Whether the stream remembers a message id as that of a message.
+    func knows(_ id: String, _ sequence: UInt64) -> Bool {
+        Array(id.utf8).withUnsafeBytes { stream.duplicates.sequence(of: ByteView($0)) } == sequence
+    }
+
     // MARK: StreamHost
 
     func random() -> UInt64 { generator.next() }
 
     func publish(_ subject: ByteView, reply: ByteView, headers: ByteView, payload: ByteView) {
         let to = subject.string
+        if CopyWorld.isMeant(by: to) { return copy?.receive(to, subject, reply, headers, payload) ?? () }
         sent.append(
             Sent(
                 to: to, subject: to, reply: reply.string, headers: headers.string, payload: payload.string,
@@ -254,9 +303,14 @@ final class World: StreamHost, CommitRunner {
 
     func deliver(_ delivery: Delivery, to target: DeliveryTarget) -> Bool {
         guard hasInterest(target) else { return false }
+        let to = String(decoding: target.subject, as: UTF8.self)
+        if CopyWorld.isMeant(by: to) {
+            copy?.receive(to, delivery.subject, delivery.reply, delivery.headers, delivery.payload)
+            return true
+        }
         sent.append(
             Sent(
-                to: String(decoding: target.subject, as: UTF8.self), subject: delivery.subject.string,
+                to: to, subject: delivery.subject.string,
                 reply: delivery.reply.string, headers: delivery.headers.string, payload: delivery.payload.string,
                 timeNs: now.monotonicNs))
         return true

@@ -24,6 +24,7 @@ func run(_ seed: UInt64, traces: Bool) -> Bool {
         return true
     } catch {
         print("simulate: FAILED: \(error is Failure ? "\(error)" : "seed \(seed): \(error)")")
+        fflush(nil)
         return false
     }
 }

@@ -218,12 +218,17 @@ extension RecoveredConsumer {
     @Test func aCommitWithoutSyncIsSyncedByTheNext() throws {
         let disk = try SimulatedDisk.withDirectory()
         let (journal, _) = try open(disk)
+        // The files come with the first commit, which syncs whatever it is asked for.
+        #expect(try disk.list("/s").isEmpty)
         journal.append(journal.makeID(), "base", replaces: true)
         journal.commit(syncs: false)
-        #expect(journal.finishedCommit == 1)
-        #expect(try (0..<20 as Range<UInt64>).contains { try open(disk.crashed(seed: $0)).1.isEmpty })
-        journal.commit(syncs: true)
         for seed in 0..<20 as Range<UInt64> { #expect(try open(disk.crashed(seed: seed)).1.count == 1) }
+        journal.append(journal.makeID(), "base", replaces: true)
+        journal.commit(syncs: false)
+        #expect(journal.finishedCommit == 2)
+        #expect(try (0..<20 as Range<UInt64>).contains { try open(disk.crashed(seed: $0)).1.count == 1 })
+        journal.commit(syncs: true)
+        for seed in 0..<20 as Range<UInt64> { #expect(try open(disk.crashed(seed: seed)).1.count == 2) }
     }
 
     @Test func worksOnTheRealDisk() throws {
@@ -241,5 +246,35 @@ extension RecoveredConsumer {
         #expect(found.first?.texts.count == 101)
         try again.close()
         #expect(try open(SystemDisk(), directory.path).1.first?.texts.count == 101)
+    }
+
+    /// Records above 256 MB were written when the journal was rewritten, and then taken for damage.
+    @Test func whateverLengthIsWrittenCanBeRead() {
+        let bytes = UnsafeMutableRawPointer.allocate(byteCount: JournalRecordHead.bytes, alignment: 16)
+        defer { bytes.deallocate() }
+        let key = JournalKey(fileID: 7)
+        for length in [0, 256 << 20, 256 << 20 + 1, 1 << 30, JournalRecordHead.bodyBytesMax] {
+            JournalRecordHead(length: UInt32(length), number: 1, consumer: 1, kind: .replace, isTwin: false).write(bytes)
+            bytes.store32(key.sum(bytes, from: 4, to: JournalRecordHead.bytes, at: 72), 0)
+            let size = JournalRecordHead.size(bodyBytes: length)
+            #expect(JournalRecordHead.read(bytes, at: 72, limit: 72 + size, key)?.length == UInt32(length))
+            #expect(JournalRecordHead.read(bytes, at: 72, limit: 72 + size - 8, key) == nil)
+        }
+    }
+
+    /// What cannot be written leaves nothing that looks settled.
+    @Test func aJournalThatHasFailedSettlesNothing() throws {
+        let disk = SimulatedDisk()
+        try disk.makeDirectory("/j")
+        let (journal, _) = try FileConsumerJournal.open(directory: "/j", disk: disk)
+        let id = journal.makeID()
+        var byte: UInt8 = 1
+        withUnsafeBytes(of: &byte) { one in
+            journal.append(id, UnsafeRawBufferPointer(start: one.baseAddress, count: 5 << 30), replaces: true)
+            #expect(journal.failure != nil && journal.commitTicket > journal.finishedCommit)
+            journal.append(id, one, replaces: true)
+        }
+        journal.drop(id)
+        #expect(journal.beginCommit(syncs: true) == nil && journal.commitTicket > journal.finishedCommit)
     }
 }

@@ -47,6 +47,17 @@ extension MemoryLog {
         #expect(try log.publish("a") == 100)
     }
 
+    /// Consumers count by the subject of what goes.
+    @Test func theSubjectIsThereWhileARemovalIsTold() throws {
+        let log = MemoryLog()
+        var told: [String] = []
+        log.onRemoved = { [unowned log] _, subject, _ in told.append(log.subjects.subject(subject).string) }
+        // More than half of a slab: the index forgets it with its last message.
+        for _ in 0..<3 { try log.publish("a", pattern(1_000, 1)) }
+        for sequence in 1...3 { #expect(try log.remove(UInt64(sequence), erases: false)) }
+        #expect(told == ["a", "a", "a"])
+    }
+
     @Test func aMessageLargerThanASlab() throws {
         let log = MemoryLog()
         let large = pattern(300_000, 5)

@@ -14,18 +14,18 @@ final class StreamAPI {
         try pipe.settle()
     }
 
-    /// Asks `$JS.API.<subject>`. An answer with `error` is thrown.
+    /// Asks `$JS.API.<subject>`, or another service's. An answer with `error` is thrown.
     @discardableResult
-    func request(_ subject: String, _ body: JSON? = nil) throws -> JSON {
+    func request(_ subject: String, _ body: JSON? = nil, of service: String = "$JS.API") throws -> JSON {
         number += 1
         let reply = "\(inbox).\(number)"
         let text = body?.text ?? ""
-        pipe.queue("PUB $JS.API.\(subject) \(reply) \(text.utf8.count)\r\n\(text)\r\n")
+        pipe.queue("PUB \(service).\(subject) \(reply) \(text.utf8.count)\r\n\(text)\r\n")
         try pipe.flush()
         var answer: String?
         let wanted = Array(reply.utf8)
         while answer == nil {
-            try pipe.wait(for: "no answer to $JS.API.\(subject)")
+            try pipe.wait(for: "no answer to \(service).\(subject)")
             try pipe.receive { message in
                 guard message.subject == wanted else { return }
                 if message.status == 503 { throw BenchError.refused("JetStream is not enabled: start it with -js") }
@@ -34,10 +34,10 @@ final class StreamAPI {
             try pipe.flush()
         }
         guard let json = JSON(parsing: answer ?? "") else {
-            throw BenchError.mismatch("$JS.API.\(subject) answered \(JSON.quoted(answer ?? ""))")
+            throw BenchError.mismatch("\(service).\(subject) answered \(JSON.quoted(answer ?? ""))")
         }
         if let error = json["error"] {
-            throw BenchError.refused("$JS.API.\(subject): \(error["description"]?.string ?? error.text)")
+            throw BenchError.refused("\(service).\(subject): \(error["description"]?.string ?? error.text)")
         }
         return json
     }
@@ -52,12 +52,13 @@ final class StreamAPI {
     }
 
     /// Makes a durable pull consumer with explicit acks; `more` adds to its configuration.
-    func createConsumer(_ name: String, on stream: String, _ more: [JSON.Member] = []) throws {
+    @discardableResult
+    func createConsumer(_ name: String, on stream: String, _ more: [JSON.Member] = []) throws -> JSON {
         let configuration: [JSON.Member] = [
             .init("durable_name", .string(name)), .init("ack_policy", .string("explicit")),
             .init("deliver_policy", .string("all")),
         ]
-        try request(
+        return try request(
             "CONSUMER.CREATE.\(stream).\(name)",
             .object([.init("stream_name", .string(stream)), .init("config", .object(configuration + more))]))
     }

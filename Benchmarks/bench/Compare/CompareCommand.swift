@@ -67,9 +67,12 @@ enum CompareCommand {
         for (number, row) in rows.enumerated() where !done.contains(row.name) {
             do {
                 let position = "[\(number + 1)/\(rows.count)] \(row.name)"
-                // The yardstick keeps no streams.
-                let sides = row.sync == nil ? servers : servers.filter { $0.side != .third }
-                let result = try run(row, sides, pairs, timing, command, position, storeParent, quiet: json)
+                let sides = row.sides(of: servers.map(\.side))
+                let paced = try row.paced(by: RowResult.read(output.results))
+                let result = try run(
+                    paced, servers.filter { sides.contains($0.side) }, pairs, timing, command, position, storeParent,
+                    quiet: json
+                )
                 try Files.append(result.json.text + "\n", to: output.results)
                 Files.say(json ? result.json.text + "\n" : Report.summary(result))
                 if check, row.goals.contains(where: { result.verdict($0)?.holds != true }) { failed = true }

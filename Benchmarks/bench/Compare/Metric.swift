@@ -4,6 +4,7 @@
 enum Metric: String, Sendable, CaseIterable {
     case rate, cpu, p50, p99, rss, rssPerConnection
     case rateOfFewSubjects, p99OfBareSync, recovery, bytesPerMessage
+    case max, resumeMax, rateOfLight, cpuOfLight, p99OfLight, visitsPerLease, visitsOfLight, bytesPerKey, countedPerKey
 
     var title: String {
         switch self {
@@ -17,6 +18,15 @@ enum Metric: String, Sendable, CaseIterable {
         case .p99OfBareSync: return "p99, of a bare append and fdatasync's"
         case .recovery: return "start to serving"
         case .bytesPerMessage: return "RSS per stored message"
+        case .max: return "max"
+        case .resumeMax: return "max of RESUME to delivery"
+        case .rateOfLight: return "messages/s, of the same without"
+        case .cpuOfLight: return "CPU per message, of the same without"
+        case .p99OfLight: return "p99, of the same without"
+        case .visitsPerLease: return "keys visited per lease"
+        case .visitsOfLight: return "keys visited per lease, of the same without"
+        case .bytesPerKey: return "RSS per outstanding key"
+        case .countedPerKey: return "per outstanding key, by the broker's own count"
         }
     }
 
@@ -31,17 +41,26 @@ enum Metric: String, Sendable, CaseIterable {
         case .rssPerConnection:
             guard let bytes = run["rss_per_connection_bytes"]?.number, let line = run["connect_line_bytes"]?.number
             else { return nil }
-            return max(1, bytes - line)
+            return Swift.max(1, bytes - line)
         case .rateOfFewSubjects: return run["rate_of_few_subjects"]?.number
         case .p99OfBareSync: return run["p99_of_bare_sync"]?.number
         case .recovery: return run["recovery_s"]?.number
         // Less than a byte a message is none that could be told from noise.
-        case .bytesPerMessage: return run["rss_per_message_bytes"]?.number.map { max(1, $0) }
+        case .bytesPerMessage: return run["rss_per_message_bytes"]?.number.map { Swift.max(1, $0) }
+        case .max: return run["latency_ns"]?["max"]?.number
+        case .resumeMax: return run["resume_max_ns"]?.number
+        case .rateOfLight: return run["rate_of_light"]?.number
+        case .cpuOfLight: return run["cpu_of_light"]?.number
+        case .p99OfLight: return run["p99_of_light"]?.number
+        case .visitsPerLease: return run["keys_visited_per_lease"]?.number
+        case .visitsOfLight: return run["keys_visited_of_light"]?.number
+        case .bytesPerKey: return run["rss_per_key_bytes"]?.number
+        case .countedPerKey: return run["counted_per_key_bytes"]?.number
         }
     }
 
     /// Whether more of it is better.
-    var moreIsBetter: Bool { self == .rate || self == .rateOfFewSubjects }
+    var moreIsBetter: Bool { self == .rate || self == .rateOfFewSubjects || self == .rateOfLight }
 
     /// How many times better `one` is than `other`.
     func advantage(of one: Double, over other: Double) -> Double {
@@ -53,9 +72,11 @@ enum Metric: String, Sendable, CaseIterable {
         switch self {
         case .rate: return Format.count(value)
         case .cpu: return Format.short(value)
-        case .p50, .p99: return Format.duration(ns: value)
-        case .rss, .rssPerConnection, .bytesPerMessage: return Format.bytes(value)
-        case .rateOfFewSubjects, .p99OfBareSync: return Format.short(value) + "x"
+        case .p50, .p99, .max, .resumeMax: return Format.duration(ns: value)
+        case .rss, .rssPerConnection, .bytesPerMessage, .bytesPerKey, .countedPerKey: return Format.bytes(value)
+        case .rateOfFewSubjects, .p99OfBareSync, .rateOfLight, .cpuOfLight, .p99OfLight, .visitsOfLight:
+            return Format.short(value) + "x"
+        case .visitsPerLease: return Format.short(value)
         case .recovery: return Format.duration(ns: value * 1e9)
         }
     }
@@ -81,6 +102,10 @@ struct Goal: Sendable {
     static func cpu(_ fraction: Double) -> Goal { Goal(metric: .cpu, bound: fraction) }
     /// At most `share` of the peer's median delay.
     static func p50(_ share: Double) -> Goal { Goal(metric: .p50, bound: 1 / share) }
+    /// At most `share` of the peer's.
+    static func p99(_ share: Double) -> Goal { Goal(metric: .p99, bound: 1 / share) }
+    /// The figure itself, whatever the peer does.
+    static func absolute(_ metric: Metric, _ bound: Double) -> Goal { Goal(metric: metric, bound: bound, isAbsolute: true) }
     static func rss(_ share: Double) -> Goal { Goal(metric: .rss, bound: 1 / share) }
     static func rssPerConnection(_ bytes: Double) -> Goal {
         Goal(metric: .rssPerConnection, bound: bytes, isAbsolute: true)

@@ -5,9 +5,10 @@ enum Report {
     static func markdown(_ results: [RowResult], chart: String) -> String {
         guard let first = results.first else { return "No results yet.\n" }
         let subject = first.name(.subject) ?? "subject"
-        let peer = first.name(.peer) ?? "peer"
+        let versions = results.compactMap { result in result.name(.peer).map { ($0, result.version(.peer) ?? "") } }
+        let (peer, version) = versions.first ?? ("peer", "")
         let third = results.compactMap { $0.name(.third) }.first
-        var page = "# \(subject) and \(peer) \(first.version(.peer) ?? "")\n\n![chart](\(chart))\n\n"
+        var page = "# \(subject) and \(peer) \(version)\n\n![chart](\(chart))\n\n"
         page += """
             Servers were started afresh for each run and ran in turn; every run checked each delivery. Figures are
             medians; ratios are taken pair by pair, with the smallest and the largest. A ratio above 1x in messages
@@ -54,11 +55,13 @@ enum Report {
         let row = Row.all.first { $0.name == result.row }
         var lines = ""
         for (number, metric) in (row?.metrics ?? [.rate, .cpu]).enumerated() {
-            guard let own = result.spread(metric, .subject), let peer = result.spread(metric, .peer) else { continue }
+            guard let own = result.spread(metric, .subject) else { continue }
+            let peer = result.spread(metric, .peer)
+            if peer == nil && result.name(.peer) != nil { continue }
             let goal = row?.goals.first { $0.metric == metric }
             let title = number == 0 ? "\(result.title) (\(result.pairs.count) pairs)" : ""
             lines += "| \(title) | \(metric.title) | "
-            lines += metric.text(own.median) + " | " + metric.text(peer.median) + " | "
+            lines += metric.text(own.median) + " | " + (peer.map { metric.text($0.median) } ?? "") + " | "
             lines += range(result.advantage(metric, of: .subject), metric) + " | " + (goal?.text ?? "") + " | "
             if hasThird { lines += range(result.advantage(metric, of: .third), metric) + " | " }
             lines += (goal.flatMap { goal in result.verdict(goal).map { text($0, goal) } } ?? "") + " | "
@@ -85,9 +88,10 @@ enum Report {
         let row = Row.all.first { $0.name == result.row }
         var text = result.title + "\n"
         for metric in row?.metrics ?? [.rate, .cpu] {
-            guard let own = result.spread(metric, .subject), let peer = result.spread(metric, .peer) else { continue }
+            guard let own = result.spread(metric, .subject) else { continue }
+            let peer = result.spread(metric, .peer)
             text += "  " + Format.padded(metric.title, 18) + " " + Format.padded(metric.text(own.median), -9) + " : "
-            text += Format.padded(metric.text(peer.median), -9) + "   "
+            text += Format.padded(peer.map { metric.text($0.median) } ?? "", -9) + "   "
             text += range(result.advantage(metric, of: .subject), metric)
             if let third = result.advantage(metric, of: .third) {
                 text += "   \(result.name(.third) ?? "third") " + range(third, metric)

@@ -111,6 +111,19 @@ struct RowResult: Sendable {
     }
 }
 
+extension Row {
+    /// The row at the rate that follows from what the peer reached in another one.
+    func paced(by results: [RowResult]) throws -> Row {
+        guard let pace, case .keyed(let workload) = workload else { return self }
+        guard let most = results.first(where: { $0.row == pace.row })?.spread(.rate, .peer)?.median else {
+            throw BenchError.usage("its rate follows from \(pace.row): run that first")
+        }
+        var row = self
+        row.workload = .keyed(workload.paced(max(1, (most * pace.share).rounded())))
+        return row
+    }
+}
+
 /// Whether a goal was reached.
 struct Verdict: Sendable, Equatable {
     let holds: Bool

@@ -4,12 +4,16 @@
 struct Row: Sendable {
     let name: String
     let title: String
-    let workload: Workload
+    var workload: Workload
     var goals: [Goal] = []
     /// The servers' `{spin}`, and our `--spin`; nil leaves it to the server.
     var spinUs: Int?
     /// When either side syncs; nil for rows without a store.
     var sync: SyncPair?
+    /// Runs at a share of the rate that the peer reached in another row, which goes before it.
+    var pace: (row: String, share: Double)?
+
+    var isKeyed: Bool { if case .keyed = workload { true } else { false } }
 
     /// Whether the row is among those that are judged.
     var isJudged: Bool { !goals.isEmpty }
@@ -22,11 +26,20 @@ struct Row: Sendable {
         case .request: return goals.contains { $0.metric == .p50 } ? [.p50, .cpu, .rate] : [.rate, .cpu, .p50]
         case .pubSub, .storm: return [.rate, .cpu]
         case .streams(let workload): return workload.metrics
+        case .keyed(let workload): return workload.metrics
         }
     }
 
-    /// All rows: the core's, then the streams', each with the judged ones first.
-    static let all: [Row] = judged + others + StreamRows.judged + StreamRows.others
+    /// The sides that take part: what only a server with keys can do is asked of ours alone.
+    func sides(of given: [Side]) -> [Side] {
+        if case .keyed(let workload) = workload, workload.isForKeysOnly { return [.subject] }
+        // The yardstick keeps no streams.
+        return sync == nil ? given : given.filter { $0 != .third }
+    }
+
+    /// All rows: the core's, then the streams', then those of keyed consumers, each with the judged ones first.
+    static let all: [Row] =
+        judged + others + StreamRows.judged + StreamRows.others + KeyedRows.judged + KeyedRows.others
 
     /// How long our server polls in the rows that ask for it.
     static let spinUs = 40
@@ -107,8 +120,8 @@ struct Row: Sendable {
         }
     }
 
-    /// Finds rows by a list such as `stream-16,fanout-*`, `core` or `streams` (the judged ones of each), `judged` or
-    /// `all`.
+    /// Finds rows by a list such as `stream-16,fanout-*`, `core`, `streams` or `keyed` (the judged ones of each),
+    /// `judged` or `all`.
     static func select(_ list: String) throws -> [Row] {
         var chosen: [Row] = []
         for part in list.split(separator: ",") {
@@ -116,7 +129,8 @@ struct Row: Sendable {
                 if part == "all" { return true }
                 if part == "judged" { return row.isJudged }
                 if part == "core" { return row.isJudged && row.sync == nil }
-                if part == "streams" { return row.isJudged && row.sync != nil }
+                if part == "streams" { return row.isJudged && row.sync != nil && !row.isKeyed }
+                if part == "keyed" { return row.isJudged && row.isKeyed }
                 return part.hasSuffix("*") ? row.name.hasPrefix(part.dropLast()) : row.name == part
             }
             if found.isEmpty { throw BenchError.usage("no row \(part); bench list names them") }

@@ -32,9 +32,15 @@ enum Workload: Sendable {
     case storm(SubscribeStorm)
     case idle
     case streams(StreamWorkload)
+    case keyed(KeyedWorkload)
 
     /// Whether the server needs a store.
-    var needsStore: Bool { if case .streams = self { true } else { false } }
+    var needsStore: Bool {
+        switch self {
+        case .streams, .keyed: return true
+        default: return false
+        }
+    }
 
     func run(_ context: RunContext) throws -> Measurement {
         switch self {
@@ -44,6 +50,7 @@ enum Workload: Sendable {
         case .storm(let workload): return try workload.run(context)
         case .idle: return try runIdle(context)
         case .streams(let workload): return try workload.run(context)
+        case .keyed(let workload): return try workload.run(context)
         }
     }
 

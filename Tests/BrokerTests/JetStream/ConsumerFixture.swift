@@ -40,6 +40,7 @@ final class ListJournal: ConsumerJournal {
     /// Those that wait for a commit to be finished wait as long as a test holds the two apart.
     var commitTicket: UInt64 = 0
     var finishedCommit: UInt64 = 0
+    var failure: StoreError?
     var snapshot: ((ConsumerID) -> [UInt8]?)?
     private var lastID: ConsumerID = 0
     private(set) var live: [ConsumerID: [[UInt8]]] = [:]

@@ -168,6 +168,30 @@ import Wire
         #expect(next.taken().map(\.sequence) == [7, 8, 9, 3])
     }
 
+    /// Where not every commit syncs, a power cut may take more from the log than from the journal. Sequences come again then,
+    /// and do not count as delivered, now or after the next restart.
+    @Test(arguments: [false, true]) func sequencesThatComeAgainAreDelivered(isKeyed: Bool) throws {
+        let before = try ConsumerFixture()
+        let first = isKeyed ? try before.createKeyed() : try before.create()
+        try before.store("s.a", "s.b", "s.c")
+        before.pull(first, "3")
+        for delivery in before.taken() { before.ack(first, delivery) }
+        before.endTurn()
+
+        // Of the log only the first message is left.
+        let after = try ConsumerFixture(journal: before.lists.reopened())
+        try after.store("s.a")
+        _ = after.registry.recover(after.lists.found)
+        after.endTurn()
+        try after.store("s.a", "s.b")
+
+        let last = try after.restarted()
+        let consumer = try #require(last.registry["c"])
+        last.pull(consumer, "3")
+        last.endTurn()
+        #expect(last.taken().map(\.sequence) == [2, 3])
+    }
+
     @Test func whatWasNotDurableIsDeliveredAgain() throws {
         let world = try filled(3)
         let consumer = try world.create()

@@ -32,7 +32,18 @@ import Testing
 
         mutating func step(_ now: UInt64) {
             let before = state.delivered.consumer
-            switch Int.random(in: 0..<10, using: &random) {
+            switch Int.random(in: 0..<11, using: &random) {
+            case 10:
+                // A purge removes what was pending, then has the consumer go on behind it.
+                guard Int.random(in: 0..<8, using: &random) == 0 else { return }
+                let end = next + UInt64.random(in: 0...50, using: &random)
+                while !state.pending.isEmpty && Int.random(in: 0..<8, using: &random) > 0 {
+                    turn.add(.finished, state.pending[state.pending.first].sequence, delivered: before)
+                    state.finish(state.pending.first)
+                }
+                turn.add(.advanced, end, delivered: before)
+                state.advance(to: end)
+                next = max(next, end + 1)
             case 0..<4:
                 if Int.random(in: 0..<4, using: &random) == 0 { next += UInt64.random(in: 1...300, using: &random) }
                 _ = state.deliver(next, tracks: tracks, sinceNs: now)

@@ -95,13 +95,16 @@ import Wire
         let removed = poison[5]
         #expect(try world.log.remove(removed, erases: false))
         #expect(keyed.parked.bytes == sizes(poison))
-        // The parked one is passed over: nothing is parked, and the rest still waits.
+        // The parked one is passed over: nothing is parked, and the rest stays pinned until it is handled.
         let version = try #require(world.parked(consumer)["poison"])
         _ = world.command(consumer, .skip, #"{"key":"poison","version":\#(version),"reason":"r","actor":"a"}"#)
-        #expect(keyed.parked.bytes == 0 && keyed.pinned.bytes == 0 && !keyed.hasPins)
+        #expect(keyed.parked.bytes == 0 && keyed.pinned.bytes == sizes(Array(poison.dropFirst())))
         let next = try #require(world.lease(consumer, 1).first)
         #expect(next.sequence == poison[1])
         world.park(consumer, next)
-        #expect(keyed.parked.bytes == sizes(Array(poison.dropFirst())))
+        #expect(keyed.parked.bytes == sizes(Array(poison.dropFirst())) && keyed.pinned.bytes == keyed.parked.bytes)
+        _ = world.command(consumer, .retry, #"{"all":true}"#)
+        #expect(drain(world, consumer) == poison.dropFirst().filter { $0 != removed })
+        #expect(keyed.parked.bytes == 0 && keyed.pinned.bytes == 0 && !keyed.hasPins)
     }
 }

@@ -70,10 +70,17 @@ import Wire
         for _ in 0..<20 { kit.publish("s.b", "y") }
         #expect(sequences(kit) == [1, 2, 20, 21, 22, 23])
         #expect(consumer.keyed?.pinned.messages == 2)
-        // Retried and done with, they go as all others.
+        // Retried, they stay until they are handled; then they go as all others.
         retryFirst(consumer)
         kit.publish("s.b", "y")
-        #expect(sequences(kit) == [21, 22, 23, 24])
+        #expect(sequences(kit) == [1, 2, 21, 22, 23, 24])
+        for sequence in [UInt64(1), 2] {
+            let lease = try #require(leases(kit, consumer).first { $0.sequence == sequence })
+            ack(kit, consumer, lease.reply, "")
+            kit.publish("s.b", "y")
+        }
+        #expect(sequences(kit) == [23, 24, 25, 26])
+        #expect(consumer.keyed?.pinned.messages == 0 && consumer.keyed?.pinned.bytes == 0)
     }
 
     @Test func maxBytesSparesWhatIsParked() throws {
@@ -102,6 +109,12 @@ import Wire
         #expect(kit.log.contains(1) && kit.log.contains(2) && !kit.log.contains(3))
         retryFirst(consumer)
         kit.turn()
+        kit.pass(20)
+        #expect(kit.log.contains(1) && kit.log.contains(2))
+        for sequence in [UInt64(1), 2] {
+            let lease = try #require(leases(kit, consumer).first { $0.sequence == sequence })
+            ack(kit, consumer, lease.reply, "")
+        }
         kit.pass(20)
         #expect(kit.log.state.messages == 0)
     }
@@ -134,5 +147,38 @@ import Wire
         for _ in 0..<20 { kit.publish("s.z", "y") }
         #expect(!kit.log.contains(1) && kit.log.contains(3))
         #expect(consumer.keyed?.hold == KeyedHold.none)
+    }
+
+    @Test func whatExpiresDoesNotPause() throws {
+        let kit = try StreamKit { $0.maxMessages = 50 }
+        let consumer = consumer(kit, ["bellhop.max_parked_bytes": "100", "bellhop.park_retention": "expire"])
+        for key in ["a", "b", "c"] { kit.publish("s.\(key)", "0123456789") }
+        for lease in leases(kit, consumer) { ack(kit, consumer, lease.reply, "+TERM") }
+        #expect(consumer.keyed?.parkedKeys == 3 && consumer.keyed?.hold == KeyedHold.none)
+    }
+
+    @Test func whatIsParkedLeavesRoomWhereNewIsDiscarded() throws {
+        let kit = try StreamKit {
+            $0.maxMessages = 3
+            $0.discard = .new
+        }
+        let consumer = consumer(kit)
+        for key in ["a", "b", "c"] { kit.publish("s.\(key)", "x") }
+        for lease in leases(kit, consumer) { ack(kit, consumer, lease.reply, "+TERM") }
+        for _ in 0..<5 { kit.publish("s.d", "y") }
+        #expect(sequences(kit) == [1, 2, 3, 4, 5, 6])
+    }
+
+    @Test func theLimitsApplyWhenAConsumerGoes() throws {
+        let kit = try StreamKit { $0.maxMessages = 3 }
+        let consumer = consumer(kit)
+        for key in 0..<6 {
+            kit.publish("s.\(key)", "x")
+            for lease in leases(kit, consumer) { ack(kit, consumer, lease.reply, "+TERM") }
+        }
+        #expect(sequences(kit) == [1, 2, 3, 4, 5, 6])
+        kit.registry.delete(consumer)
+        kit.turn()
+        #expect(sequences(kit) == [4, 5, 6])
     }
 }

@@ -248,4 +248,82 @@ import Wire
         }
         #expect(taken > 20, "only \(taken) of the mutations were taken")
     }
+
+    private func record(_ change: (inout ConsumerState) -> Void, createdNs: Int64 = 1) -> [UInt8] {
+        var config = ConsumerConfig()
+        config.durable = "C"
+        config.ackPolicy = .explicit
+        var json = JSONWriter()
+        config.write(to: &json)
+        var state = ConsumerState(startsAt: 1)
+        change(&state)
+        return RecoveredConsumerState.whole(
+            name: "C", createdNs: createdNs, config: json.take(), state: state, now: Instant(wallNs: 5, monotonicNs: 5))
+    }
+
+    @Test func statesMustMakeSense() throws {
+        func answer(_ record: [UInt8]) throws -> String { try refusal { $0.add(.consumer, record) } }
+        #expect(try answer(record { _ in }).contains("unexpected EOF"))
+        // Pending, and yet to be delivered.
+        #expect(
+            try answer(
+                record {
+                    $0.delivered = ConsumerPosition(consumer: 1, stream: 1)
+                    _ = $0.pending.insert(2, delivery: 1, sinceNs: 5)
+                }
+            ).contains("makes no sense"))
+        #expect(
+            try answer(
+                record {
+                    $0.delivered = ConsumerPosition(consumer: 1, stream: 2)
+                    _ = $0.pending.insert(2, delivery: 9, sinceNs: 5)
+                }
+            ).contains("makes no sense"))
+        #expect(
+            try answer(
+                record {
+                    $0.delivered = ConsumerPosition(consumer: 2, stream: 2)
+                    $0.lastPerSubject = LastPerSubject([2, 3], end: 3)
+                }
+            ).contains("makes no sense"))
+        for createdNs in [Int64.min, .min + 1, -1, .max] {
+            #expect(try answer(record({ _ in }, createdNs: createdNs)).contains("makes no sense"), "\(createdNs)")
+        }
+        var origins = OriginRecord()
+        origins.positions["O > "] = OriginPosition(identity: "", sequence: .max)
+        #expect(try refusal { $0.add(.origins, origins.encoded()) }.contains("make no sense"))
+        #expect(try refusal { add(&$0, 1, timeNs: .max) } != "")
+        // All that is kept in memory until the end is bounded.
+        var wide = OriginRecord()
+        wide.positions[String(repeating: "x", count: 14 << 20)] = OriginPosition(identity: "", sequence: 1)
+        let frame = wide.encoded()
+        #expect(try refusal { for _ in 0..<5 { $0.add(.origins, frame) } }.contains("are more than"))
+    }
+
+    /// A journal's state that says so is put right: nothing is delivered as if for the first time while it is pending.
+    @Test func whatIsPendingCountsAsDelivered() throws {
+        let whole = record {
+            $0.delivered = ConsumerPosition(consumer: 1, stream: 1)
+            _ = $0.pending.insert(7, delivery: 1, sinceNs: 5)
+            $0.lastPerSubject = LastPerSubject([3, 7, 9], end: 9)
+        }
+        var damaged = 0
+        let read = RecoveredConsumerState.read([whole], tracksAcks: { _ in true }, damaged: &damaged)
+        guard let recovered = read else { throw SnapshotFailure("unreadable") }
+        #expect(recovered.state.delivered.stream == 7 && recovered.state.lastPerSubject.first == 9)
+    }
+
+    @Test func timesBeforeAllOthersCanBePrinted() {
+        #expect(Timestamp.text(.min + 1) == "1677-09-21T00:12:43.145224193Z")
+        #expect(Timestamp.text(-1) == "1969-12-31T23:59:59.999999999Z")
+        #expect(Timestamp.text(.max) == "2262-04-11T23:47:16.854775807Z")
+    }
+
+    /// Clients may publish such headers, too.
+    @Test func positionsBeyondEveryStreamAreNone() {
+        for number in ["18446744073709551615", "9223372036854775808", "0", "x"] {
+            let value = Array("O \(number) > > s.a id".utf8)
+            #expect(value.withUnsafeBytes { SourceHeader.read(ByteView($0)) == nil }, "\(number)")
+        }
+    }
 }

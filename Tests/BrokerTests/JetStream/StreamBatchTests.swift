@@ -170,6 +170,29 @@ import Testing
         #expect(kit.log.state.messages == 1)
     }
 
+    @Test func inABatchNobodyAsksWhoIsInterested() throws {
+        let kit = try kit {
+            $0.retention = .interest
+            $0.discard = .new
+            $0.maxMessages = 1
+        }
+        for sequence in 1...2 { #expect(kit.publish("s.a") == #"{"stream":"S","seq":\#(sequence)}"#) }
+        kit.publish("s.a", "", ["Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"])
+        let answer = kit.publish("s.b", "", ["Nats-Batch-Id": "b", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"])
+        #expect(errorCode(answer) == 10077)
+    }
+
+    /// Alone, a message has its rollup looked at first.
+    @Test func inABatchTheTimeToLiveIsLookedAtFirst() throws {
+        let kit = try kit { $0.allowMessageTTL = true }
+        #expect(errorCode(kit.publish("s.a", "", ["Nats-Rollup": "none", "Nats-TTL": "z"])) == 10111)
+        kit.publish("s.a", "", ["Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"])
+        let answer = kit.publish(
+            "s.b", "",
+            ["Nats-Rollup": "all", "Nats-TTL": "z", "Nats-Batch-Id": "b", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"])
+        #expect(errorCode(answer) == 10165)
+    }
+
     // MARK: Fast batches
 
     /// Answers to a message whose reply is `i.<id>.<rest>.$FI`.
@@ -306,5 +329,56 @@ import Testing
             check(String(a), String(b), String(a + b), String(a - b))
         }
         for junk in ["", "+", "-", "1 ", "a", "--1", "1.0"] { #expect(DecimalInteger(junk) == nil) }
+    }
+
+    /// A batch counts against what account and server may hold, as a whole.
+    @Test func aBatchNeedsRoomInItsAccount() throws {
+        let kit = try kit()
+        kit.stream.roomForBytes = { $0 + $1 > 200 ? .accountResourcesExceeded : nil }
+        func batch(_ id: String, _ count: Int) -> String {
+            for number in 1..<count { kit.publish("s.a", "x", ["Nats-Batch-Id": id, "Nats-Batch-Sequence": "\(number)"]) }
+            return kit.publish("s.a", "x", ["Nats-Batch-Id": id, "Nats-Batch-Sequence": "\(count)", "Nats-Batch-Commit": "1"])
+        }
+        #expect(errorCode(batch("small", 1)) == nil)
+        #expect(errorCode(batch("large", 2)) == 10002)
+        #expect(kit.log.state.messages == 1)
+    }
+
+    @Test func batchesAreBoundedTogether() throws {
+        var settings = StreamSettings()
+        settings.atomicBatchesBytesMax = 4_000
+        settings.accountBatchesBytesMax = 8_000
+        let kit = try StreamKit(settings: settings) { $0.allowAtomicPublish = true }
+        let body = String(repeating: "x", count: 1_000)
+        func begin(_ id: String) -> Int? {
+            errorCode(kit.publish("s.a", body, ["Nats-Batch-Id": id, "Nats-Batch-Sequence": "1"]))
+        }
+        #expect((1...3).map { begin("\($0)") } == [nil, nil, nil])
+        #expect(begin("4") == 10210)
+        let held = kit.stream.atomicBatches.bytes
+        #expect(held > 3_000 && held < 4_000)
+        kit.publish("s.a", body, ["Nats-Batch-Id": "1", "Nats-Batch-Sequence": "2", "Nats-Batch-Commit": "1"])
+        kit.stream.batchBytesInAccount = { 9_000 }
+        #expect(begin("5") == 10210)
+        kit.stream.batchBytesInAccount = { 0 }
+        #expect(begin("6") == nil)
+        kit.pass(20)
+        #expect(kit.stream.atomicBatches.bytes == 0 && kit.stream.atomicBatches.count == 0)
+    }
+
+    /// Publishes that wait for values on the disk keep their order, and are counted while they wait.
+    @Test func publishesThatWaitForTheDiskStayInOrder() throws {
+        let kit = try StreamKit(disk: ColdDisk()) { $0.allowMessageCounter = true }
+        for number in 0..<30 { kit.publish("s.\(number)", "", ["Nats-Incr": "1"]) }
+        try kit.restart()
+        kit.output = []
+        for number in 0..<90 { kit.send("s.\(number % 30)", "", ["Nats-Incr": "1"], reply: "r.\(number)") }
+        #expect(kit.stream.held.bytes > 0)
+        for _ in 0..<200 where !kit.stream.held.isEmpty { kit.turn() }
+        kit.turn()
+        #expect(kit.stream.held.bytes == 0)
+        let answers = kit.output.filter { $0.subject.hasPrefix("r.") }
+        #expect(answers.map(\.subject) == (0..<90).map { "r.\($0)" })
+        #expect(answers.enumerated().allSatisfy { $1.payload.contains(#""val":"\#($0 / 30 + 2)""#) }, "\(answers)")
     }
 }

@@ -250,4 +250,24 @@ import Testing
         kit.pass(1)
         #expect(kit.stored == ["1 s.a Nats-TTL: never| "])
     }
+
+    /// The longest times that JSON can say.
+    @Test func timesThatNeverComeOverflowNothing() throws {
+        let kit = try StreamKit {
+            $0.duplicateWindowNs = .max
+            $0.maxAgeNs = .max
+            $0.allowMessageTTL = true
+            $0.subjectDeleteMarkerTTLNs = .max
+            $0.allowMessageSchedules = true
+        }
+        #expect(errorCode(kit.publish("s.a", "", ["Nats-Msg-Id": "x", "Nats-TTL": "9223372036854775807"])) == nil)
+        let target = ("Nats-Schedule-Target", "s.t")
+        _ = kit.publish("s.s", "", ["Nats-Schedule": "@every 2540400h", target.0: target.1])
+        _ = kit.publish("s.u", "", ["Nats-Schedule": "@at 9999-12-31T23:59:59Z", target.0: target.1])
+        _ = kit.stream.nextDeadlineNs
+        kit.pass(2)
+        #expect(kit.publish("s.a", "", ["Nats-Msg-Id": "x"]).contains("duplicate"))
+        try kit.restart(after: 1)
+        #expect(kit.publish("s.a", "", ["Nats-Msg-Id": "x"]).contains("duplicate"))
+    }
 }

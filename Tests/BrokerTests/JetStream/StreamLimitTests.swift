@@ -92,7 +92,7 @@ import Testing
 
     @Test func asksTheAccountForRoom() throws {
         let kit = try StreamKit()
-        kit.stream.roomForBytes = { $0 > 50 ? .accountResourcesExceeded : nil }
+        kit.stream.roomForBytes = { $0 + $1 > 50 ? .accountResourcesExceeded : nil }
         #expect(errorCode(kit.publish("s.a")) == nil)
         #expect(errorCode(kit.publish("s.a", String(repeating: "x", count: 40))) == 10002)
         #expect(errorCode(kit.publish("s.a", "", ["A": String(repeating: "x", count: 40)])) == 10002)
@@ -180,6 +180,19 @@ import Testing
         #expect(kit.publish("s.a", "", ["Nats-Expected-Last-Msg-Id": "2"]) == #"{"stream":"S","seq":3}"#)
         kit.pass(6)
         #expect(kit.publish("s.a", "", ["Nats-Msg-Id": "1"]) == #"{"stream":"S","seq":4}"#)
+    }
+
+    /// A message that a restart reads for its time to live is too old for the window, and does not hide a later one.
+    @Test func aRestartKeepsTheLaterOfAnID() throws {
+        let kit = try StreamKit {
+            $0.duplicateWindowNs = 10_000_000_000
+            $0.allowMessageTTL = true
+        }
+        kit.publish("s.a", "", ["Nats-Msg-Id": "1", "Nats-TTL": "3600"])
+        kit.pass(11)
+        #expect(kit.publish("s.b", "", ["Nats-Msg-Id": "1"]) == #"{"stream":"S","seq":2}"#)
+        try kit.restart()
+        #expect(kit.publish("s.c", "", ["Nats-Msg-Id": "1"]) == #"{"stream":"S","seq":2,"duplicate": true}"#)
     }
 
     @Test func theWindowOutlivesTheMessage() throws {

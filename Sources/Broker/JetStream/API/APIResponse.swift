@@ -155,7 +155,7 @@ enum APIResponse {
         return write(.consumerPause) { json in
             json.member("paused", until > nowNs)
             json.time("pause_until", until)
-            if until > nowNs { json.member("pause_remaining", until - nowNs) }
+            if until > nowNs { json.member("pause_remaining", until.subtractingClamped(nowNs)) }
         }
     }
 

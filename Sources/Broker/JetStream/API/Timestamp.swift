@@ -32,7 +32,8 @@ enum Timestamp {
             appendPadded(number, digits, to: &bytes)
             bytes.append(separator)
         }
-        appendPadded(Int(ns - floorDivide(ns, 1_000_000_000) &* 1_000_000_000), 9, to: &bytes)
+        let rest = ns % 1_000_000_000
+        appendPadded(Int(rest < 0 ? rest + 1_000_000_000 : rest), 9, to: &bytes)
         while bytes.last == UInt8(ascii: "0") { bytes.removeLast() }
         if bytes.last == UInt8(ascii: ".") { bytes.removeLast() }
         bytes.append(UInt8(ascii: "Z"))
@@ -48,7 +49,7 @@ enum Timestamp {
         bytes[start...].reverse()
     }
 
-    /// Rounds down, also below zero. The lowest value, whose seconds times 10^9 would not fit, is `zero` and handled before.
+    /// Rounds down, also below zero: times 10^9, the seconds of the lowest values would not fit again.
     static func floorDivide(_ a: Int64, _ b: Int64) -> Int64 {
         let (quotient, remainder) = a.quotientAndRemainder(dividingBy: b)
         return remainder < 0 ? quotient - 1 : quotient

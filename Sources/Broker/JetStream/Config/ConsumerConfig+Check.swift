@@ -13,6 +13,7 @@ extension ConsumerConfig {
         config.metadata = APIMetadata.stored(metadata, requiring: requiredAPILevel)
         try config.fillDefaults(pedantic, stream, limits)
         try config.checkNamesAndPolicies(stream)
+        try config.checkKeyed()
         if config.ackPolicy == .flowControl { try config.checkFlowControlAcks() }
         if !config.backoffNs.isEmpty && config.maxDeliver != -1 && config.backoffNs.count > config.maxDeliver {
             throw .consumerMaxDeliverBackoff
@@ -37,7 +38,6 @@ extension ConsumerConfig {
             throw .consumerMetadataLength("\(JetStreamLimits.metadataBytesMax / 1024)KB")
         }
         try config.checkPriorities()
-        try config.checkKeyed()
         return config
     }
 

@@ -53,6 +53,9 @@ final class Consumer {
     var isStopped = false
     var record = TurnRecord()
     var ackReplies = AckReplies()
+    /// The first message that it would have been given, was removed, and may come back with a crash: a record that passes
+    /// over it must follow the removal.
+    var removedAhead: UInt64 = .max
     /// Terminations of messages that the stream removed: told at the end of the turn, not from within the log.
     var removals: [Removal] = []
     /// An interest or workqueue stream wants to know what is done.
@@ -142,8 +145,10 @@ final class Consumer {
         kept.initialize(to: recovered.state)
         let settings = settings
         state.setClocks(now: stream.host.now) { settings.ackWait(deliveries: $0) }
-        agreeWithLog()
+        let isAhead = agreeWithLog(isKeyed: keyed != nil)
         begin(keyed)
+        // What the journal says of sequences that come again must not be said of other messages after the next restart.
+        if isAhead { writeWhole(stream.host.now) }
     }
 
     deinit {
@@ -166,25 +171,45 @@ final class Consumer {
     }
 
     /// Drops what a stream that was cut or emptied in the meantime no longer has.
-    private func agreeWithLog() {
+    ///
+    /// - Returns: whether the stream ends before what the consumer knows of it, as it may where not every commit syncs.
+    private func agreeWithLog(isKeyed: Bool) -> Bool {
         let log = stream.log, last = log.state.lastSequence
+        var isAhead = false
         var slot = state.pending.first
         while slot != PendingTable.none {
             let sequence = state.pending[slot].sequence, following = state.pending.next(slot)
+            isAhead = isAhead || sequence > last
             if sequence > last || !log.contains(sequence) { state.finish(slot) }
             slot = following
         }
         for sequence in Array(state.exhausted.keys) where sequence > last || !log.contains(sequence) {
+            isAhead = isAhead || sequence > last
             state.exhausted[sequence] = nil
         }
-        // One that has delivered nothing may begin where the stream has not come to yet.
-        if state.delivered.stream > last && state.delivered.consumer > 0 {
+        if state.lastPerSubject.end > last {
+            isAhead = true
+            state.lastPerSubject = LastPerSubject(state.lastPerSubject.remaining.filter { $0 <= last }, end: last)
+        }
+        if state.delivered.stream > last && !waitsForItsStart(behind: last, isKeyed: isKeyed) {
+            isAhead = true
             state.delivered.stream = last
             state.ackFloor.stream = min(state.ackFloor.stream, last)
         }
         nextSequence =
             state.lastPerSubject.isEmpty
             ? max(state.delivered.stream + 1, log.state.firstSequence) : state.lastPerSubject.first
+        return isAhead
+    }
+
+    /// Whether it was told to begin where the stream has not come to yet, and has delivered nothing.
+    private func waitsForItsStart(behind last: UInt64, isKeyed: Bool) -> Bool {
+        // What a keyed consumer has delivered is not known here: rather too much than too little.
+        if isKeyed { return config.deliverPolicy == .byStartSequence && config.startSequence > last }
+        switch config.deliverPolicy {
+        case .new, .last, .lastPerSubject: return false
+        case .all, .byStartSequence, .byStartTime: return state.delivered.consumer == 0
+        }
     }
 
     /// Has the stream call `turnEnded` at the end of this turn.

@@ -1,6 +1,7 @@
 // Answers the API's requests about the consumers of one stream: reads them, has the registry carry them out, and waits with
 // the answer until what was changed is durable.
 
+import Store
 import Wire
 
 /// Owned by the stream's loop. Answers are whole JSON replies; whoever asks sends them.
@@ -44,7 +45,9 @@ final class ConsumerAPI {
             let consumer = try carryOut(config, request)
             // What it is now is what was asked for; by the time it is durable it may have delivered.
             let response = APIResponse.consumer(.consumerCreate, shown(consumer.info()))
-            afterCommit(consumer) { answer(response) }
+            afterCommit(consumer) { error in
+                answer(error.map { APIResponse.failure(.consumerCreate, .consumerStoreFailed($0.description)) } ?? response)
+            }
         } catch {
             answer(APIResponse.failure(.consumerCreate, error))
         }
@@ -62,11 +65,17 @@ final class ConsumerAPI {
         let consumer: Consumer
         switch creation {
         case .new(let config):
+            if !config.memoryStorage, !config.direct, let failure = stream.journalFailure {
+                throw .consumerStoreFailed(failure.description)
+            }
             consumer = registry.create(config)
             consumer.advise(.created)
         case .update(let config):
             // The check has found it.
             guard let existing else { throw .consumerDoesNotExist }
+            if existing.journalID != nil, let failure = stream.journalFailure {
+                throw .consumerStoreFailed(failure.description)
+            }
             if existing.config != config { existing.update(config) }
             consumer = existing
         }
@@ -112,9 +121,15 @@ final class ConsumerAPI {
         guard body.isEmpty else { return answer(APIResponse.failure(.consumerDelete, .notEmptyRequest)) }
         guard let consumer = registry[name] else { return answer(APIResponse.failure(.consumerDelete, .consumerNotFound)) }
         let isKept = consumer.journalID != nil
+        if isKept, let failure = stream.journalFailure {
+            return answer(APIResponse.failure(.consumerDelete, .streamStoreFailed(failure.description)))
+        }
         registry.delete(consumer)
         let response = APIResponse.success(.consumerDelete)
-        if isKept { stream.afterJournalCommit { answer(response) } } else { answer(response) }
+        guard isKept else { return answer(response) }
+        stream.afterJournal { error in
+            answer(error.map { APIResponse.failure(.consumerDelete, .streamStoreFailed($0.description)) } ?? response)
+        }
     }
 
     /// CONSUMER.PAUSE.
@@ -126,10 +141,15 @@ final class ConsumerAPI {
             return answer(APIResponse.failure(.consumerPause, error))
         }
         guard let consumer = registry[name] else { return answer(APIResponse.failure(.consumerPause, .consumerNotFound)) }
+        if consumer.journalID != nil, let failure = stream.journalFailure {
+            return answer(APIResponse.failure(.consumerPause, .streamStoreFailed(failure.description)))
+        }
         let until = request.pauseUntilNs == Timestamp.zero ? nil : request.pauseUntilNs
         consumer.pause(untilNs: until)
         let response = APIResponse.consumerPaused(untilNs: until, nowNs: stream.host.now.wallNs)
-        afterCommit(consumer) { answer(response) }
+        afterCommit(consumer) { error in
+            answer(error.map { APIResponse.failure(.consumerPause, .streamStoreFailed($0.description)) } ?? response)
+        }
     }
 
     /// CONSUMER.UNPIN.
@@ -149,9 +169,12 @@ final class ConsumerAPI {
         guard let consumer = registry[name] else { return }
         do throws(APIError) {
             let request = try ConsumerResetRequest.decode(body)
+            if consumer.journalID != nil, let failure = stream.journalFailure { throw .streamStoreFailed(failure.description) }
             let sequence = try consumer.reset(to: request.sequence)
             let response = APIResponse.consumerReset(shown(consumer.info()), sequence: sequence)
-            afterCommit(consumer) { answer(response) }
+            afterCommit(consumer) { error in
+                answer(error.map { APIResponse.failure(.consumerReset, .streamStoreFailed($0.description)) } ?? response)
+            }
         } catch {
             answer(APIResponse.failure(.consumerReset, error))
         }
@@ -163,7 +186,7 @@ final class ConsumerAPI {
         return shown
     }
 
-    private func afterCommit(_ consumer: Consumer, _ action: @escaping () -> Void) {
-        if consumer.journalID == nil { action() } else { stream.afterJournalCommit(action) }
+    private func afterCommit(_ consumer: Consumer, _ action: @escaping (StoreError?) -> Void) {
+        if consumer.journalID == nil { action(nil) } else { stream.afterJournal(action) }
     }
 }

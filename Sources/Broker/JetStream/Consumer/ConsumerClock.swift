@@ -120,6 +120,6 @@ extension Consumer {
     func setPause(_ now: Instant) {
         pauseEndsNs = .max
         guard let until = config.pauseUntilNs, until > now.wallNs else { return }
-        pauseEndsNs = saturatingSum(now.monotonicNs, UInt64(until - now.wallNs))
+        pauseEndsNs = saturatingSum(now.monotonicNs, UInt64(until.subtractingClamped(now.wallNs)))
     }
 }

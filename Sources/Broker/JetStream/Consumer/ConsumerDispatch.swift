@@ -190,10 +190,13 @@ extension Consumer {
             if wasCounted && numPending == before && numPending > 0 { numPending -= 1 }
         case .failed:
             isReading = true
-            readAgainNs = saturatingSum(stream.host.now.monotonicNs, Consumer.readAgainAfterNs)
+            readLater()
         }
         return outcome
     }
+
+    /// A message could not be read: it is tried again after a while.
+    func readLater() { readAgainNs = saturatingSum(stream.host.now.monotonicNs, Consumer.readAgainAfterNs) }
 
     /// Moves the read position behind a sequence.
     @inline(__always)

@@ -17,6 +17,7 @@ extension Consumer {
         keyed?.writeRecord(now)
         if !record.isEmpty {
             if let journalID, let journal = stream.journal {
+                followRemovals()
                 record.take(timeNs: now.wallNs).withUnsafeBytes { journal.append(journalID, $0, replaces: false) }
             } else {
                 record.removeAll()
@@ -30,6 +31,18 @@ extension Consumer {
         stream.afterJournalCommit { replies.send(host) }
     }
 
+    /// What has been passed over because it was removed must not come back with a crash after the journal tells so.
+    private func followRemovals() {
+        guard removedAhead != .max else { return }
+        if stream.areRemovalsDurable {
+            removedAhead = .max
+        } else if state.delivered.stream > removedAhead {
+            // The journal waits for all removals up to now, those further ahead included.
+            removedAhead = .max
+            stream.journalFollowsLog()
+        }
+    }
+
     /// The commit that makes durable what has been written so far; 0 where nothing has to be waited for.
     var journalTicket: UInt64 { journalID == nil ? 0 : stream.journal?.commitTicket ?? 0 }
 
@@ -40,6 +53,7 @@ extension Consumer {
             return record.removeAll()
         }
         defer { keyed?.endBatch() }
+        followRemovals()
         whole(now).withUnsafeBytes { journal.append(journalID, $0, replaces: true) }
     }
 

@@ -36,8 +36,10 @@ extension Consumer {
 
     /// A message has left the stream, whatever removed it.
     ///
-    /// - Parameter bytes: its size as the stream counts it.
-    func messageRemoved(_ sequence: UInt64, _ subject: SubjectID, bytes: Int = 0) {
+    /// - Parameters:
+    ///   - bytes: its size as the stream counts it.
+    ///   - isTold: whether clients are told that it was pending. They are not when a stream is purged, as on nats-server.
+    func messageRemoved(_ sequence: UInt64, _ subject: SubjectID, bytes: Int = 0, isTold: Bool = true) {
         guard !isStopped else { return }
         let isAhead: Bool
         if state.lastPerSubject.isEmpty {
@@ -48,8 +50,10 @@ extension Consumer {
             isAhead = true
         }
         if isAhead {
+            guard filter.matches(subject) else { return }
             if keyed != nil { stream.journalFollowsLog() }
-            if sequence <= countedSequence || sequence <= state.lastPerSubject.end, filter.matches(subject), numPending > 0,
+            removedAhead = min(removedAhead, sequence)
+            if sequence <= countedSequence || sequence <= state.lastPerSubject.end, numPending > 0,
                 keyed?.starts(with: sequence) ?? true
             {
                 numPending -= 1
@@ -60,8 +64,25 @@ extension Consumer {
         let slot = state.pending.find(sequence)
         guard slot != PendingTable.none else { return forget(sequence) }
         let entry = state.pending[slot]
-        removals.append(Removal(sequence: sequence, delivery: entry.delivery, deliveries: entry.deliveries))
+        if isTold {
+            removals.append(Removal(sequence: sequence, delivery: entry.delivery, deliveries: entry.deliveries))
+        }
+        if journalID != nil { stream.journalFollowsLog() }
         finish(slot)
+        touch()
+    }
+
+    /// The stream was purged, and nothing that the consumer would be given is left below a sequence: as on nats-server, it
+    /// counts everything up to there as delivered, and as acked. What was pending there has been removed one by one.
+    func purged(below sequence: UInt64) {
+        guard !isStopped, keyed == nil, sequence > 1 else { return }
+        let last = sequence - 1
+        guard last > state.delivered.stream || last > state.ackFloor.stream else { return }
+        let startsEnd = state.lastPerSubject.isEmpty ? 0 : state.lastPerSubject.end
+        state.advance(to: last)
+        nextSequence = state.lastPerSubject.isEmpty ? max(nextSequence, sequence, startsEnd &+ 1) : state.lastPerSubject.first
+        record.add(.advanced, last, delivered: state.delivered.consumer)
+        if journalID != nil { stream.journalFollowsLog() }
         touch()
     }
 
@@ -101,7 +122,7 @@ extension Consumer {
         }
         if let until = config.pauseUntilNs, until > now.wallNs {
             info.paused = true
-            info.pauseRemainingNs = until - now.wallNs
+            info.pauseRemainingNs = until.subtractingClamped(now.wallNs)
         }
         if let group = config.priorityGroups.first {
             info.priorityGroups = [

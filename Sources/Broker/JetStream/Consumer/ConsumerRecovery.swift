@@ -18,6 +18,9 @@ struct RecoveredConsumerState: ~Copyable {
         guard let first = records.lastIndex(where: { $0.first == ConsumerRecordFormat.whole && read(whole: $0) != nil }),
             var recovered = read(whole: records[first])
         else { return nil }
+        // What is pending was delivered. Were it not so, it would be delivered again as if for the first time.
+        recovered.state.delivered.stream = max(recovered.state.delivered.stream, recovered.state.pending.lastSequence)
+        recovered.state.lastPerSubject.advance(beyond: recovered.state.delivered.stream)
         let tracks = tracksAcks(recovered.config)
         for record in records[(first + 1)...] where !recovered.state.apply(turn: record, tracks: tracks) { damaged += 1 }
         return recovered
@@ -86,7 +89,7 @@ extension ConsumerState {
             writer.number(UInt64(entry.deliveries))
             writer.byte(entry.place.rawValue)
             writer.signed(Int64(bitPattern: entry.sinceNs &- now.monotonicNs))
-            writer.signed(entry.place == .deadline ? Int64(bitPattern: entry.deadlineNs &- now.monotonicNs) : 0)
+            writer.signed(entry.place == .deadline ? distance(to: entry.deadlineNs, from: now.monotonicNs) : 0)
             lastSequence = entry.sequence
             lastDelivery = entry.delivery
             slot = pending.next(slot)
@@ -191,6 +194,7 @@ extension ConsumerState {
         switch event {
         case .finishedUpTo: finish(upTo: sequence, delivery: argument) { _ in }
         case .forgotten: exhausted[sequence] = nil
+        case .advanced: advance(to: sequence)
         case _ where slot == PendingTable.none: break
         case .finished: finish(slot)
         case .redelivered:
@@ -233,8 +237,12 @@ extension ConsumerState {
     }
 }
 
+/// How far a moment is away; one that is further than can be said is that far.
+private func distance(to later: UInt64, from moment: UInt64) -> Int64 {
+    later >= moment ? Int64(clamping: later - moment) : -Int64(clamping: moment - later)
+}
+
 /// A time of a record as the table holds it while it is read.
 private func wall(_ timeNs: Int64, _ offset: Int64) -> UInt64 {
-    let (sum, overflows) = timeNs.addingReportingOverflow(offset)
-    return overflows ? 0 : UInt64(max(0, sum))
+    UInt64(max(0, timeNs.addingClamped(offset)))
 }

@@ -89,6 +89,18 @@ struct ConsumerState: ~Copyable {
         pending.remove(slot)
     }
 
+    /// Nothing that it waits for, and nothing new, is left up to a sequence: `delivered` and the floor go there.
+    mutating func advance(to sequence: UInt64) {
+        if sequence > delivered.stream { delivered.stream = sequence }
+        lastPerSubject.advance(beyond: sequence)
+        if pending.first == PendingTable.none {
+            ackFloor = delivered
+        } else {
+            // What a filter let through before it was changed may still be pending further down.
+            ackFloor.stream = max(ackFloor.stream, min(sequence, pending[pending.first].sequence &- 1))
+        }
+    }
+
     /// Begins anew before a sequence.
     mutating func reset(to sequence: UInt64) {
         pending.removeAll()

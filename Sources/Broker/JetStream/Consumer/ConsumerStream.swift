@@ -20,7 +20,13 @@ protocol ConsumerStream: AnyObject {
     /// A consumer is done with a message: an interest or workqueue stream may remove it now.
     func consumer(_ consumer: Consumer, isDoneWith sequence: UInt64)
     /// Runs `action` once everything that is in the journal now is durable; at once if there is nothing to wait for.
+    ///
+    /// Never, if it will not be: then the consumer must not be confirmed.
     func afterJournalCommit(_ action: @escaping () -> Void)
+    /// Runs `action` once everything that is in the journal now is durable, with the error if it never will be.
+    func afterJournal(_ action: @escaping (StoreError?) -> Void)
+    /// Why the journal takes nothing any more.
+    var journalFailure: StoreError? { get }
     /// The last commit of the journal that counts as durable.
     var journalSettled: UInt64 { get }
     /// The consumer cannot go on before more of the journal counts as durable: has it touched when a commit has finished.
@@ -35,12 +41,20 @@ protocol ConsumerStream: AnyObject {
     func consumerRemoved(_ consumer: Consumer)
     /// Messages from a sequence on that the limits had to spare need not be spared any longer.
     func pinsEnded(from sequence: UInt64)
+    /// So many need not be spared any longer that the limits have to be looked at without a publish.
+    func limitsApplyAgain()
     /// A message was removed that the consumer is not done with, and now passes over. Its journal must not tell so before the
     /// removal is durable: with a crash the message would come back, and nobody would be given it.
     func journalFollowsLog()
+    /// Whether no message that is gone can come back with a crash.
+    var areRemovalsDurable: Bool { get }
 }
 
 extension ConsumerStream {
     func pinsEnded(from sequence: UInt64) {}
+    func limitsApplyAgain() {}
     func journalFollowsLog() {}
+    var areRemovalsDurable: Bool { true }
+    func afterJournal(_ action: @escaping (StoreError?) -> Void) { afterJournalCommit { action(nil) } }
+    var journalFailure: StoreError? { nil }
 }

@@ -104,6 +104,9 @@ struct PendingTable: ~Copyable {
         }
     }
 
+    /// The highest that is there; 0 without any.
+    var lastSequence: UInt64 { order.tail == PendingTable.none ? 0 : entries[Int(order.tail)].sequence }
+
     func contains(_ sequence: UInt64) -> Bool { find(sequence) != PendingTable.none }
 
     /// Adds a message that has just been delivered for the first time. Its sequence is not there yet.

@@ -34,6 +34,8 @@ enum ConsumerEvent: UInt8 {
     case exhausted = 7
     /// An exhausted message was acked after all, or has left the stream.
     case forgotten = 8
+    /// A purge has left nothing for the consumer up to there: it goes on behind it.
+    case advanced = 9
 
     var hasArgument: Bool { self == .finishedUpTo || self == .delayed }
 }

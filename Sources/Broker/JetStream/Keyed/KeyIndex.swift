@@ -7,13 +7,16 @@ import Wire
 
 /// Covers the stream from the lowest message that any of its consumers has not finished, to as far as one has read. The
 /// messages of a key form a chain: each entry holds the distance to the next one. So what waits behind a blocked key costs
-/// eight to ten bytes a message, and nothing in the consumer. Of what all consumers have read, only what waits is kept: a key that is parked for weeks costs what waits behind it, not what passes by.
+/// eight to ten bytes a message, and nothing in the consumer. Of what all consumers have read, only what waits is kept: a
+/// key that is parked for weeks costs what waits behind it, not what passes by.
 final class KeyIndex {
     /// How far a call has come.
     enum Reach {
         case covered
         /// A message has to come from the disk first.
         case reading
+        /// A message could not be read.
+        case failed
         /// The caller's steps are used up.
         case budget
     }
@@ -26,13 +29,22 @@ final class KeyIndex {
         let read: () -> UInt64
         /// Of what it has read: from where on it needs a key's messages; nil where nothing of the key is outstanding.
         let lowest: (KeyID) -> UInt64?
+        /// The index begins anew, and the consumer waits until it is back at its read position.
+        let beginsAnew: () -> Void
     }
 
     let definition: KeyDefinition
     private let headerName: [UInt8]
-    private unowned let log: any MessageLog
+    private let log: any MessageLog
     private let everything: SubjectFilter
-    private(set) var names = KeyNames()
+    /// Behind a pointer: a property of a class is guarded against overlapping changes at run time, for each message.
+    private(set) var names: KeyNames {
+        @inline(__always) _read { yield keptNames.pointee }
+        @inline(__always) _modify { yield &keptNames.pointee }
+    }
+    private let keptNames: UnsafeMutablePointer<KeyNames>
+    /// With a token: which key a subject has, by the subject's number.
+    private var keysOfSubjects = KeysOfSubjects()
     private var pages: [KeyPage] = []
     private var farLinks: [UInt64: UInt64] = [:]
     /// What is covered: from `start` on, and before `end`.
@@ -48,37 +60,44 @@ final class KeyIndex {
     private var compactCredit = 0
     private static let compactMax = 512
     /// The consumers that use it.
-    private var users: [ObjectIdentifier: User] = [:]
+    private var users: [(id: ObjectIdentifier, needs: User)] = []
 
     init(_ definition: KeyDefinition, _ log: any MessageLog) {
         self.definition = definition
         self.log = log
+        keptNames = .allocate(capacity: 1)
+        keptNames.initialize(to: KeyNames())
         everything = SubjectFilter([], log.subjects)
         if case .header(let name) = definition { headerName = Array(name.utf8) } else { headerName = [] }
     }
 
     deinit {
         for page in pages { page.free() }
+        keptNames.deinitialize(count: 1)
+        keptNames.deallocate()
     }
 
     /// Bytes that it holds.
-    var memory: Int { names.memory + pages.reduce(0) { $0 + $1.memory } + farLinks.count * 32 }
+    var memory: Int {
+        names.memory + keysOfSubjects.memory + pages.reduce(0) { $0 + $1.memory } + farLinks.count * 32
+    }
 
     // MARK: Consumers
 
     /// A consumer needs everything from a sequence on. Where that has been given up, the index begins anew, and those who have
     /// read on wait until it is back where it was.
     func attach(_ user: AnyObject, from sequence: UInt64, _ needs: User) {
-        users[ObjectIdentifier(user)] = needs
+        users.append((ObjectIdentifier(user), needs))
         guard pages.isEmpty && users.count == 1 || sequence < complete else { return }
         forgetPages()
         start = sequence
         end = sequence
         complete = sequence
+        for other in users { other.needs.beginsAnew() }
     }
 
     func detach(_ user: AnyObject) {
-        users[ObjectIdentifier(user)] = nil
+        users.removeAll { $0.id == ObjectIdentifier(user) }
         if users.isEmpty {
             forgetPages()
             start = 0
@@ -104,14 +123,15 @@ final class KeyIndex {
             guard steps > 0 else { return .budget }
             switch definition {
             case .token(let place):
-                if let subject = log.subject(of: next) {
-                    append(next, Subject.token(log.subjects.subject(subject), at: place - 1) ?? .empty)
-                }
+                if let subject = log.subject(of: next) { append(next, subject, keyAt: place - 1) }
             case .header:
                 switch log.load(next) {
-                case .message(let message): append(next, KeyIndex.value(of: headerName, in: message.headers))
+                case .message(let message):
+                    let text = KeyIndex.value(of: headerName, in: message.headers)
+                    if !text.isEmpty { append(next, names.use(text)) }
                 case .absent: break
-                case .reading, .failed: return .reading
+                case .reading: return .reading
+                case .failed: return .failed
                 }
             }
             steps -= 1
@@ -120,9 +140,21 @@ final class KeyIndex {
         return .covered
     }
 
-    private func append(_ sequence: UInt64, _ text: ByteView) {
-        guard !text.isEmpty else { return }
+    /// A subject that was there before mostly has the key that it had: then neither text is looked at.
+    private func append(_ sequence: UInt64, _ subject: SubjectID, keyAt place: Int) {
+        let subjects = log.subjects
+        if let known = keysOfSubjects.find(subject, subjects.epoch), names.isSame(known) {
+            names.retain(known.id)
+            return append(sequence, known.id)
+        }
+        guard let text = Subject.token(subjects.subject(subject), at: place), !text.isEmpty else { return }
         let key = names.use(text)
+        if key != 0 { keysOfSubjects.set(subject, names.issue(of: key)) }
+        append(sequence, key)
+    }
+
+    /// - Parameter key: with one use more.
+    private func append(_ sequence: UInt64, _ key: KeyID) {
         guard key != 0 else { return }
         let record = names.record(key)
         if record.pointee.tail >= start, record.pointee.tail != 0, let tail = entry(record.pointee.tail) {
@@ -249,7 +281,7 @@ final class KeyIndex {
     func trim() {
         if compactCredit > 0 { compact() }
         guard pages.count >= pagesAtTrim else { return }
-        let floor = users.values.reduce(end) { min($0, $1.floor()) }
+        let floor = users.reduce(end) { min($0, $1.needs.floor()) }
         var kept: [KeyPage] = []
         for page in pages {
             if page.firstSequence + UInt64(KeyPage.size) <= floor {
@@ -271,7 +303,7 @@ final class KeyIndex {
     /// Looks at some pages that every consumer has read to the end, and drops what none of them needs. They take turns, so that
     /// what was kept is looked at again, and no turn takes long.
     private func compact() {
-        let read = users.values.reduce(end) { min($0, $1.read()) }
+        let read = users.reduce(end) { min($0, $1.needs.read()) }
         let end = place(of: read >> KeyPage.shift)
         guard end > 0 else { return }
         var left = min(compactCredit, end)
@@ -280,7 +312,7 @@ final class KeyIndex {
             if compactPlace >= end { compactPlace = 0 }
             left -= 1
             pages[compactPlace].compact { sequence, key in
-                users.values.contains { user in user.lowest(key).map { $0 <= sequence } ?? false }
+                users.contains { user in user.needs.lowest(key).map { $0 <= sequence } ?? false }
             } dropped: { sequence, entry in
                 if entry.distance == KeyPage.Entry.far { farLinks[sequence] = nil }
                 names.release(entry.key)

@@ -7,18 +7,32 @@ import Wire
 /// A small number for a key, valid while somebody uses it. 0 is no key: such a message is its own.
 typealias KeyID = UInt32
 
+/// A key's number, and how many keys had that number before.
+struct IssuedKey {
+    var id: KeyID
+    var issue: UInt32
+}
+
 /// Records in one array by number; a hash table with open addressing leads from a text to its number.
 struct KeyNames: ~Copyable {
     /// 32 bytes, beside the text and the slot in the hash table.
     struct Record {
         /// Of the text alone: a journal may hold it.
         var hash: UInt64 = 0
-        var text: UnsafeMutablePointer<UInt8>?
+        /// Its length comes before it.
+        var text: UnsafeMutableRawPointer?
         /// The last message with this key that the index knows.
         var tail: UInt64 = 0
-        var length: UInt32 = 0
+        /// How many keys had this number before.
+        var issue: UInt32 = 0
         /// Messages in the index, and consumers for whom something of the key is outstanding.
         var uses: UInt32 = 0
+
+        var bytes: ByteView {
+            guard let text else { return .empty }
+            let length = Int(text.loadUnaligned(as: UInt32.self))
+            return ByteView((text + 4).assumingMemoryBound(to: UInt8.self), length)
+        }
     }
 
     private var records: UnsafeMutablePointer<Record>
@@ -58,8 +72,16 @@ struct KeyNames: ~Copyable {
 
     /// Valid until the number is no longer used.
     func text(_ id: KeyID) -> ByteView {
-        guard id > 0, Int(id) < nextID, let text = records[Int(id)].text else { return .empty }
-        return ByteView(text, Int(records[Int(id)].length))
+        id > 0 && Int(id) < nextID ? records[Int(id)].bytes : .empty
+    }
+
+    /// A number with which `isSame` tells later whether it still stands for the same key.
+    func issue(of id: KeyID) -> IssuedKey { IssuedKey(id: id, issue: records[Int(id)].issue) }
+
+    @inline(__always)
+    func isSame(_ key: IssuedKey) -> Bool {
+        let record = record(key.id)
+        return record.pointee.uses > 0 && record.pointee.issue == key.issue
     }
 
     func find(_ text: ByteView) -> KeyID? {
@@ -97,6 +119,12 @@ struct KeyNames: ~Copyable {
         return add(text, hash)
     }
 
+    /// Stands for a message that is its own key.
+    static func hash(_ sequence: UInt64) -> UInt64 {
+        var sequence = sequence
+        return withUnsafeBytes(of: &sequence) { hash(ByteView($0)) }
+    }
+
     mutating func retain(_ id: KeyID) { records[Int(id)].uses &+= 1 }
 
     mutating func release(_ id: KeyID) {
@@ -108,10 +136,14 @@ struct KeyNames: ~Copyable {
     private mutating func add(_ text: ByteView, _ hash: UInt64) -> KeyID {
         guard let id = takeID() else { return 0 }
         if (count + 1) * 4 > slotCount * 3 { growSlots() }
-        let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, text.count))
-        copy.initialize(from: text.base, count: text.count)
-        (records + Int(id)).initialize(
-            to: Record(hash: hash, text: copy, tail: 0, length: UInt32(truncatingIfNeeded: text.count), uses: 1))
+        let copy = UnsafeMutableRawPointer.allocate(byteCount: text.count + 4, alignment: 4)
+        copy.storeBytes(of: UInt32(truncatingIfNeeded: text.count), as: UInt32.self)
+        (copy + 4).copyMemory(from: text.base, byteCount: text.count)
+        let record = records + Int(id)
+        record.pointee.hash = hash
+        record.pointee.text = copy
+        record.pointee.tail = 0
+        record.pointee.uses = 1
         insert(id, hash)
         count += 1
         return id
@@ -128,6 +160,7 @@ struct KeyNames: ~Copyable {
             records = larger
             capacity *= 2
         }
+        (records + nextID).initialize(to: Record())
         defer { nextID += 1 }
         return KeyID(nextID)
     }
@@ -166,10 +199,7 @@ struct KeyNames: ~Copyable {
 
     @inline(__always) private func isKey(_ id: KeyID, _ text: ByteView, _ hash: UInt64) -> Bool {
         let record = records + Int(id)
-        guard record.pointee.hash == hash, Int(record.pointee.length) == text.count, let known = record.pointee.text else {
-            return false
-        }
-        return memcmp(known, text.base, text.count) == 0
+        return record.pointee.hash == hash && record.pointee.bytes == text
     }
 
     private mutating func insert(_ id: KeyID, _ hash: UInt64) {
@@ -208,6 +238,7 @@ struct KeyNames: ~Copyable {
         slots[hole] = 0
         records[Int(id)].text?.deallocate()
         records[Int(id)].text = nil
+        records[Int(id)].issue &+= 1
         unused.append(id)
         count -= 1
     }

@@ -50,11 +50,21 @@ struct KeyRequest: JSONReadable {
         case "rate": try field.read(&rate)
         case "offset": try field.read(&offset)
         case "state": try field.read(&state)
-        case "reason": try field.read(&reason)
-        case "actor": try field.read(&actor)
+        case "reason": try readText(field, &reason)
+        case "actor": try readText(field, &actor)
         default: return false
         }
         return true
+    }
+
+    /// Of `reason` and `actor`, which are kept with the last commands.
+    static let textBytesMax = 1024
+
+    private func readText(_ field: JSONField, _ text: inout String) throws(APIError) {
+        try field.read(&text)
+        guard text.utf8.count <= KeyRequest.textBytesMax else {
+            throw .keyRequest("reason and actor take \(KeyRequest.textBytesMax) bytes each")
+        }
     }
 
     /// The key that is named; nil: none is.

@@ -24,7 +24,7 @@ private enum AckKind {
     }
 }
 
-/// An ack that came before the consumer knew its keys again after a restart.
+/// An ack that came while the consumer did not know its keys: after a restart, or while the index is read anew.
 struct HeldAck {
     var subject: [UInt8]
     var reply: [UInt8]
@@ -32,8 +32,8 @@ struct HeldAck {
     var payload: [UInt8]
     var client: UInt64
 
-    /// More than there are leases need not be kept.
-    static let heldMax = 65_536
+    /// So many bytes of them are kept; whoever sent the others is given the message again.
+    static let heldBytesMax = 16 << 20
 
     init(_ message: Message, client: UInt64) {
         subject = message.subject.bytes
@@ -42,6 +42,8 @@ struct HeldAck {
         payload = message.payload.bytes
         self.client = client
     }
+
+    var bytes: Int { subject.count + reply.count + payload.count + 128 }
 
     func replay(_ keyed: KeyedDelivery) {
         subject.withUnsafeBytes { subject in
@@ -63,7 +65,11 @@ extension KeyedDelivery {
 
     func receive(ack message: Message, _ reference: AckReference, _ body: ByteView, from client: UInt64) {
         guard resolve() else {
-            if heldAcks.count < HeldAck.heldMax { heldAcks.append(HeldAck(message, client: client)) }
+            let held = HeldAck(message, client: client)
+            if heldBytes + held.bytes <= HeldAck.heldBytesMax {
+                heldAcks.append(held)
+                heldBytes += held.bytes
+            }
             consumer.touch()
             return
         }
@@ -110,18 +116,23 @@ extension KeyedDelivery {
         let slot = table.find(reference.sequence)
         guard slot != OutstandingTable.none else {
             let sequence = reference.sequence
-            guard sequence > 0, sequence < consumer.nextSequence, reference.delivery <= consumer.state.delivered.consumer else {
-                return false
-            }
+            guard sequence > 0, sequence < consumer.nextSequence, reference.delivery <= consumer.state.delivered.consumer,
+                kind != .nak, kind != .progress
+            else { return false }
+            if let delivery = lastLeases.delivery(of: sequence), delivery != reference.delivery { return false }
             return !(isWaitingBehind(sequence, index.key(of: sequence)) && wants(sequence))
         }
         let entry = table[slot]
         if checks.contains(.fence) {
             guard entry.delivery != 0, entry.delivery == reference.delivery else { return false }
         }
+        switch kind {
         // An expired lease may still be ended, but neither prolonged nor refused.
-        if kind == .nak || kind == .progress { return entry.state == .leased || entry.state == .orphaned }
-        return true
+        case .nak, .progress: return entry.state == .leased || entry.state == .orphaned
+        // What its own client has given up for good does not come back with an ack.
+        case .ack, .next: return !(entry.state == .parked || entry.state == .parking) || entry.reason != .terminated
+        case .term, .unknown: return true
+        }
     }
 
     /// A stale ack changes nothing; whoever asked is told.
@@ -229,6 +240,26 @@ extension KeyedDelivery {
         let entry = table[slot]
         advise(.skipped(sequence: entry.sequence, key: keyText(entry), reason: reason.text))
         finish(slot)
-        afterRecord { [weak self] in self?.done(entry.sequence) }
+        afterRecord { [consumer] in consumer.keyed?.done(entry.sequence) }
+    }
+}
+
+/// Which lease ended a message, for the last that were: a table of fixed size, in which messages that share a place forget each
+/// other.
+struct LastLeases {
+    private static let size = 1 << 10
+    private var leases: [(sequence: UInt64, delivery: UInt64)] = []
+
+    mutating func set(_ sequence: UInt64, _ delivery: UInt64) {
+        guard delivery != 0 else { return }
+        if leases.isEmpty { leases = Array(repeating: (0, 0), count: LastLeases.size) }
+        leases[Int(truncatingIfNeeded: sequence) & (LastLeases.size - 1)] = (sequence, delivery)
+    }
+
+    /// nil where that is not known.
+    func delivery(of sequence: UInt64) -> UInt64? {
+        guard !leases.isEmpty else { return nil }
+        let known = leases[Int(truncatingIfNeeded: sequence) & (LastLeases.size - 1)]
+        return known.sequence == sequence ? known.delivery : nil
     }
 }

@@ -37,6 +37,11 @@ extension KeyedDelivery {
                 break
             }
         }
+        // Its deliveries may have been used up by an update of `max_deliver`.
+        while table.firstReady != OutstandingTable.none, isExhausted(table.firstReady) {
+            visits += 1
+            exhaust(table.firstReady)
+        }
         guard table.firstReady != OutstandingTable.none else { return .none(end) }
         visits += 1
         return .message(table.firstReady)
@@ -75,9 +80,12 @@ extension KeyedDelivery {
     /// Has the index reach a message; why not, if it does not yet.
     private func extend(through sequence: UInt64, _ steps: inout Int) -> DispatchEnd? {
         switch index.extend(through: sequence, &steps) {
-        case .covered: nil
-        case .reading: .reading
-        case .budget: .budget
+        case .covered: return nil
+        case .reading: return .reading
+        case .failed:
+            consumer.readLater()
+            return .reading
+        case .budget: return .budget
         }
     }
 
@@ -140,10 +148,8 @@ extension KeyedDelivery {
         readsNext = leasesTotal & 1 == 0
         leasesTotal += 1
         let key = table[slot].key
-        if key != 0 {
-            if settings.isSticky { affinity.set(hash(key), client) }
-            circuit?.leased(hash(key), now.monotonicNs)
-        }
+        if key != 0 && settings.isSticky { affinity.set(hash(key), client) }
+        circuit?.leased(key != 0 ? hash(key) : KeyNames.hash(sequence), now.monotonicNs)
         if record.isFull { consumer.writeRecord(now) }
     }
 
@@ -178,7 +184,10 @@ extension Consumer {
             let message: StoredMessage
             switch log.load(keyed.table[slot].sequence) {
             case .message(let loaded): message = loaded
-            case .reading, .failed: return .reading
+            case .reading: return .reading
+            case .failed:
+                readLater()
+                return .reading
             case .absent:
                 keyed.removed(slot, bytes: 0)
                 continue

@@ -30,13 +30,18 @@ extension KeyedDelivery {
 
     /// A client's connection has closed: with `release_on_disconnect` its leases end.
     func clientClosed(_ client: UInt64) {
-        guard settings.releasesOnDisconnect, client != 0, isReady else { return }
+        guard settings.releasesOnDisconnect, client != 0 else { return }
         var slots: [OutstandingTable.Slot] = []
         table.forEach { slot in
             let entry = table[slot]
             if entry.holder == client && (entry.state == .leased || entry.state == .orphaned) { slots.append(slot) }
         }
         slots.sort { table[$0].sequence < table[$1].sequence }
+        guard isReady else {
+            // They end as soon as the keys are known.
+            for slot in slots { table.move(slot, to: table[slot].state, moment: host.now.monotonicNs) }
+            return
+        }
         for slot in slots { expire(slot) }
     }
 

@@ -11,10 +11,18 @@ import Wire
 /// KeyedChoice chooses and leases, KeyedAcks takes acks, KeyedParking parks, KeyedClock has the deadlines, KeyedRemoval what
 /// the stream removes, KeyedJournaling records.
 final class KeyedDelivery {
-    unowned let consumer: Consumer
+    /// Unchecked, because it is asked several times for each message, and nothing keeps this object longer than its consumer.
+    unowned(unsafe) let consumer: Consumer
+    let log: any MessageLog
     var settings: KeyedSettings
     let index: KeyIndex
-    var table = OutstandingTable()
+
+    /// Behind a pointer, as the consumer's own state is, and for the same reason.
+    var table: OutstandingTable {
+        @inline(__always) _read { yield keptTable.pointee }
+        @inline(__always) _modify { yield &keptTable.pointee }
+    }
+    private let keptTable: UnsafeMutablePointer<OutstandingTable>
 
     // MARK: Consumer sequences
 
@@ -44,10 +52,18 @@ final class KeyedDelivery {
     var orphans: [UInt64: OutstandingTable.Slot] = [:]
     /// Acks that came before the keys were known again.
     var heldAcks: [HeldAck] = []
+    var heldBytes = 0
+    /// The filter has changed, and entries that it does not match are still to be dropped.
+    var hasNewFilter = false
 
     // MARK: Journal
 
-    var record = KeyedRecord()
+    /// Likewise.
+    var record: KeyedRecord {
+        @inline(__always) _read { yield keptRecord.pointee }
+        @inline(__always) _modify { yield &keptRecord.pointee }
+    }
+    private let keptRecord: UnsafeMutablePointer<KeyedRecord>
     /// The number of the turn whose record comes next.
     var batch: UInt64 = 1
     /// Entries that wait for the journal, in the order of their batches.
@@ -63,6 +79,7 @@ final class KeyedDelivery {
     var parked = Backlog()
     /// The part of it that the stream's limits spare.
     var pinned = Backlog()
+    var draining = DrainingKeys()
     var circuit: CircuitState?
     var hold = KeyedHold.none
     var audits: [KeyAudit] = []
@@ -70,6 +87,7 @@ final class KeyedDelivery {
     var retrying: RetryRun?
     /// Who handled a key last, with `sticky`.
     var affinity = KeyAffinity()
+    var lastLeases = LastLeases()
 
     /// Tests take one away to see that they notice.
     var checks = KeyedChecks.all
@@ -86,6 +104,11 @@ final class KeyedDelivery {
     init(_ consumer: Consumer, _ settings: KeyedSettings, _ recovered: RecoveredKeyedState?) {
         self.consumer = consumer
         self.settings = settings
+        log = consumer.stream.log
+        keptTable = .allocate(capacity: 1)
+        keptTable.initialize(to: OutstandingTable())
+        keptRecord = .allocate(capacity: 1)
+        keptRecord.initialize(to: KeyedRecord())
         index = consumer.stream.keyIndexes.index(settings.key)
         circuit = settings.circuit.map(CircuitState.init)
         if let recovered { take(recovered) } else { beginSequences() }
@@ -96,11 +119,17 @@ final class KeyedDelivery {
         let needs = KeyIndex.User(
             floor: { [unowned self] in floor },
             read: { [unowned self] in isReady ? consumer.nextSequence : 0 },
-            lowest: { [unowned self] key in table.lowest(of: key) })
+            lowest: { [unowned self] key in table.lowest(of: key) }, beginsAnew: { [unowned self] in consumer.touch() })
         index.attach(self, from: sequence, needs)
     }
 
-    var log: any MessageLog { consumer.stream.log }
+    deinit {
+        keptTable.deinitialize(count: 1)
+        keptTable.deallocate()
+        keptRecord.deinitialize(count: 1)
+        keptRecord.deallocate()
+    }
+
     var host: any StreamHost { consumer.stream.host }
 
     /// The lowest sequence that is not done.
@@ -184,11 +213,15 @@ final class KeyedDelivery {
     }
 
     /// A message is done with: the next of its key follows as soon as that is durable.
-    func finish(_ slot: OutstandingTable.Slot) {
+    ///
+    /// - Parameter bytes: the size of one that has left the stream; nil if it is there.
+    func finish(_ slot: OutstandingTable.Slot, bytes: Int? = nil) {
         let entry = table[slot]
         if entry.sequence != 0 {
             record.add(.finished, entry.sequence)
+            lastLeases.set(entry.sequence, entry.delivery)
             if entry.total == 0 && consumer.numPending > 0 { consumer.numPending -= 1 }
+            if !draining.isEmpty { drained(entry.sequence, entry.key, bytes: bytes) }
         }
         if !errors.isEmpty { errors[slot] = nil }
         guard entry.key != 0 else { return remove(slot) }
@@ -200,6 +233,7 @@ final class KeyedDelivery {
             record.add(.taken, next, hash: hash(entry.key))
             waitsNoLonger(next, first)
         }
+        if !draining.isEmpty && mayFollow { pinned -= draining.goesOn(entry.key, with: next) }
         table.replace(slot, with: next ?? 0)
         settle(slot)
     }
@@ -231,6 +265,7 @@ final class KeyedDelivery {
         while settledCount < settling.count, settling[settledCount].batch <= batch {
             let waiting = settling[settledCount]
             settledCount += 1
+            guard table.isUsed(waiting.slot) else { continue }
             let entry = table[waiting.slot]
             // Otherwise something has become of it since, and it waits again further behind.
             guard entry.moment == waiting.batch, entry.state == .settling || entry.state == .parking else { continue }

@@ -24,7 +24,10 @@ extension KeyedDelivery {
         let ended = batch
         batch += 1
         guard consumer.journalID != nil else { return settled(ended) }
-        consumer.stream.afterJournalCommit { [weak self] in self?.settled(ended) }
+        // The commit keeps its consumer: a weak reference would make each count of references to this object slow for good.
+        consumer.stream.afterJournalCommit { [consumer] in
+            if !consumer.isStopped { consumer.keyed?.settled(ended) }
+        }
     }
 
     /// Where nothing is kept, what the end of a turn has brought is seen to in the next one.
@@ -126,9 +129,9 @@ extension KeyedDelivery {
             durableEnd = max(durableEnd, end)
             return
         }
-        consumer.stream.afterJournalCommit { [weak self] in
-            guard let self else { return }
-            durableEnd = max(durableEnd, end)
+        consumer.stream.afterJournalCommit { [consumer] in
+            guard !consumer.isStopped, let keyed = consumer.keyed else { return }
+            keyed.durableEnd = max(keyed.durableEnd, end)
             consumer.touch()
         }
     }
@@ -176,8 +179,8 @@ extension KeyedDelivery {
             table[slot].holder = recovered.version
             table.move(slot, to: .parked, moment: UInt64(max(0, recovered.sinceNs)))
         case .leased where settings.releasesOnDisconnect && log.contains(recovered.sequence):
-            // Whoever had it is no longer connected.
-            table.move(slot, to: .ready)
+            // Whoever had it is no longer connected: it ends as soon as the keys are known.
+            table.move(slot, to: .leased, moment: now.monotonicNs)
         case .leased, .orphaned, .backoff:
             var end = UInt64.max
             if let length = recovered.lengthNs {
@@ -199,21 +202,25 @@ extension KeyedDelivery {
         if position > 0, index.end < position {
             var steps = KeyedDelivery.stepsMax
             let reach = index.extend(through: position - 1, &steps)
-            awaitsDisk = reach == .reading
+            awaitsDisk = reach == .reading || reach == .failed
             if reach == .budget { consumer.touch() }
+            if reach == .failed { consumer.readLater() }
             guard reach == .covered else { return false }
         }
-        guard !isResolved || hasMissedRemovals else { return true }
-        if !isResolved {
-            isResolved = true
-            joinKeys()
+        if !isResolved || hasMissedRemovals {
+            if !isResolved {
+                isResolved = true
+                joinKeys()
+            }
+            hasMissedRemovals = false
+            dropRemoved()
+            countWaiting()
+            consumer.countPending()
         }
-        hasMissedRemovals = false
-        dropRemoved()
-        countWaiting()
-        consumer.countPending()
+        dropUnwanted()
         let held = heldAcks
         heldAcks = []
+        heldBytes = 0
         for ack in held { ack.replay(self) }
         return true
     }

@@ -30,9 +30,10 @@ extension KeyedDelivery {
         table[slot].isUnpinned = settings.parkRetention == .expire
         table.move(slot, to: .parked, moment: UInt64(max(0, now.wallNs)))
         parksTotal += 1
+        if !draining.isEmpty { pinned -= draining.end(table[slot].key, table[slot].sequence) }
         addToParked(slot, 1)
         let entry = table[slot]
-        if entry.key != 0 { circuit?.parked(now.monotonicNs) }
+        circuit?.parked(now.monotonicNs)
         advise(
             .parked(
                 Park(
@@ -56,7 +57,7 @@ extension KeyedDelivery {
         let sequence = table[slot].sequence
         endPark(slot, .skipped, bytes: nil)
         finish(slot)
-        afterRecord { [weak self] in self?.done(sequence) }
+        afterRecord { [consumer] in consumer.keyed?.done(sequence) }
     }
 
     /// An entry is no longer parked. What becomes of it is the caller's matter.
@@ -64,16 +65,17 @@ extension KeyedDelivery {
     /// - Parameter bytes: the size of a message that has left the stream; nil if it is there.
     func endPark(_ slot: OutstandingTable.Slot, _ end: ParkEnd, bytes: Int?) {
         let entry = table[slot]
-        if entry.state == .parked { addToParked(slot, -1, ownBytes: bytes) }
+        if entry.state == .parked {
+            let backlog = backlogOfPark(slot, ownBytes: bytes)
+            parked -= backlog
+            // It stays pinned until it is handled.
+            if !entry.isUnpinned { draining.begin(entry.sequence, entry.key, backlog, before: consumer.nextSequence) }
+        }
         table.move(slot, to: .settling)
         if end == .removed || end == .acked {
             advise(.parkEnded(sequence: entry.sequence, key: keyText(entry), version: entry.holder, why: end))
         }
-        if table.count(.parked) == 0 {
-            parked = Backlog()
-            pinned = Backlog()
-        }
-        consumer.stream.pinsEnded(from: entry.sequence)
+        if table.count(.parked) == 0 { parked = Backlog() }
         updateHold(host.now)
     }
 
@@ -89,18 +91,22 @@ extension KeyedDelivery {
     }
 
     /// Whether there may be messages that the stream's limits have to spare.
-    var hasPins: Bool { pinned.messages > 0 || !isReady }
+    var hasPins: Bool { pinned.messages > 0 || !draining.isEmpty || !isReady }
 
     /// Whether the stream's limits have to spare a message.
     func pins(_ sequence: UInt64) -> Bool {
         guard hasPins else { return false }
         let slot = table.find(sequence)
-        if slot != OutstandingTable.none { return table[slot].state == .parked && !table[slot].isUnpinned }
+        if slot != OutstandingTable.none {
+            let entry = table[slot]
+            return entry.state == .parked && !entry.isUnpinned || draining.contains(sequence, entry.key)
+        }
         // Better too long than too short.
         guard isReady else { return sequence >= floor && sequence < consumer.nextSequence }
         let key = index.key(of: sequence)
-        guard isWaitingBehind(sequence, key), let parked = parkedEntry(of: key) else { return false }
-        return !table[parked].isUnpinned && wants(sequence)
+        guard isWaitingBehind(sequence, key), wants(sequence) else { return false }
+        if let parked = parkedEntry(of: key), !table[parked].isUnpinned { return true }
+        return draining.contains(sequence, key)
     }
 
     private func parkedEntry(of key: KeyID) -> OutstandingTable.Slot? {
@@ -113,11 +119,15 @@ extension KeyedDelivery {
     }
 
     /// Adds a parked message and what waits behind it to what is parked, or takes it away.
-    private func addToParked(_ slot: OutstandingTable.Slot, _ sign: Int, ownBytes: Int? = nil) {
+    private func addToParked(_ slot: OutstandingTable.Slot, _ sign: Int) {
+        change(backlogOfPark(slot, ownBytes: nil), sign, isPinned: !table[slot].isUnpinned)
+    }
+
+    private func backlogOfPark(_ slot: OutstandingTable.Slot, ownBytes: Int?) -> Backlog {
         let entry = table[slot]
         var backlog = backlog(entry.sequence, ownBytes)
         if entry.key != 0 { backlog += table.waiting(table.first(of: entry.key)) }
-        change(backlog, sign, isPinned: !entry.isUnpinned)
+        return backlog
     }
 
     private func change(_ backlog: Backlog, _ sign: Int, isPinned: Bool) {
@@ -153,6 +163,14 @@ extension KeyedDelivery {
         waiting -= one
         table.setWaiting(first, waiting)
         changeParked(first, one, -1)
+        if bytes != nil && !draining.isEmpty { drained(sequence, table[first].key, bytes: bytes) }
+    }
+
+    /// A message has been handled, or has left the stream, that may have been pinned since its key's park ended.
+    func drained(_ sequence: UInt64, _ key: KeyID, bytes: Int?) {
+        guard draining.contains(sequence, key) else { return }
+        pinned -= draining.finish(sequence, key, backlog(sequence, bytes))
+        consumer.stream.pinsEnded(from: sequence)
     }
 
     private func changeParked(_ first: OutstandingTable.Slot, _ one: Backlog, _ sign: Int) {
@@ -174,6 +192,7 @@ extension KeyedDelivery {
         }
         parked = Backlog()
         pinned = Backlog()
+        draining = DrainingKeys()
         var slot = table.firstParked
         while slot != OutstandingTable.none {
             table[slot].isUnpinned = settings.parkRetention == .expire
@@ -215,7 +234,7 @@ extension KeyedDelivery {
             next = .circuit
         } else if parkedKeys >= settings.maxParkedKeys {
             next = .parkedKeys
-        } else if parked.bytes > maxParkedBytes {
+        } else if settings.parkRetention == .pin && parked.bytes > maxParkedBytes {
             next = .parkedBytes
         }
         guard next != hold else { return }

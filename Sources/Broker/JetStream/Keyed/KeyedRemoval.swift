@@ -33,8 +33,8 @@ extension KeyedDelivery {
     func removed(_ slot: OutstandingTable.Slot, bytes: Int) {
         let entry = table[slot]
         switch entry.state {
-        case .ready, .backoff: finish(slot)
-        case .settling: if entry.sequence != 0 { finish(slot) }
+        case .ready, .backoff: finish(slot, bytes: bytes)
+        case .settling: if entry.sequence != 0 { finish(slot, bytes: bytes) }
         case .leased:
             // The worker still works on it: its key waits, and nothing is ever parked of it.
             consumer.removals.append(
@@ -44,7 +44,7 @@ extension KeyedDelivery {
         case .orphaned: break
         case .parked, .parking:
             endPark(slot, .removed, bytes: bytes)
-            finish(slot)
+            finish(slot, bytes: bytes)
         }
         consumer.touch()
     }
@@ -61,7 +61,13 @@ extension KeyedDelivery {
 
     /// The filter has changed: what waits and no longer matches is dropped, leases finish, parks stay.
     func filterChanged() {
-        guard resolve() else { return }
+        hasNewFilter = true
+        if resolve() { dropUnwanted() }
+    }
+
+    func dropUnwanted() {
+        guard hasNewFilter else { return }
+        hasNewFilter = false
         var slots: [OutstandingTable.Slot] = []
         table.forEach { slot in
             let entry = table[slot]
@@ -88,6 +94,7 @@ extension KeyedDelivery {
         }
         if old.parkRetention != new.parkRetention && isReady { countWaiting() }
         consumer.stream.pinsEnded(from: 0)
+        if old.parkRetention == .pin && new.parkRetention == .expire { consumer.stream.limitsApplyAgain() }
         updateHold(host.now)
     }
 
@@ -121,12 +128,16 @@ extension KeyedDelivery {
         settling = []
         settledCount = 0
         heldAcks = []
+        heldBytes = 0
+        hasNewFilter = false
         retrying = nil
         errors = [:]
         parked = Backlog()
         pinned = Backlog()
+        draining = DrainingKeys()
         hold = .none
         consumer.stream.pinsEnded(from: 0)
+        consumer.stream.limitsApplyAgain()
         if count > 0 { advise(.parksDropped(count: count)) }
     }
 }

@@ -281,7 +281,7 @@ extension KeyedDelivery {
         audits.append(audit)
         if audits.count > KeyAudit.keptMax { audits.removeFirst(audits.count - KeyAudit.keptMax) }
         record.command(audit)
-        afterRecord { [weak self] in self?.advise(.commanded(audit)) }
+        afterRecord { [consumer] in consumer.keyed?.advise(.commanded(audit)) }
     }
 }
 

@@ -31,7 +31,7 @@ struct OutstandingTable: ~Copyable {
         var isTimed: Bool { self == .leased || self == .orphaned || self == .backoff }
     }
 
-    /// 88 bytes.
+    /// 80 bytes: the fields stand in the order of their sizes.
     struct Entry {
         /// In the stream; 0 while a settling entry has none.
         var sequence: UInt64
@@ -51,8 +51,6 @@ struct OutstandingTable: ~Copyable {
         fileprivate(set) var key: KeyID
         /// Leases since the beginning or the last retry.
         var attempts: UInt32 = 0
-        /// Leases in all.
-        var total: UInt32 = 0
         /// Neighbours in a list; in the heap `before` is the place.
         fileprivate var before = none
         fileprivate var after = none
@@ -61,10 +59,41 @@ struct OutstandingTable: ~Copyable {
         /// In the key's first entry: how many it has, and how many of them are parked.
         fileprivate var ofKey: UInt16 = 1
         fileprivate var parkedOfKey: UInt16 = 0
-        fileprivate(set) var state: State
-        var reason = ParkReason.none
+        private var totalLow: UInt16 = 0
+        private var totalHigh: UInt8 = 0
+        /// The state in three bits, the reason in the next three, then whether it is unpinned.
+        private var flags: UInt8 = 0
+
+        fileprivate init(sequence: UInt64, key: KeyID, state: State) {
+            self.sequence = sequence
+            self.key = key
+            self.state = state
+        }
+
+        /// Leases in all; it stops at `totalMax`.
+        var total: UInt32 {
+            get { UInt32(totalHigh) << 16 | UInt32(totalLow) }
+            set {
+                let value = min(newValue, Entry.totalMax)
+                totalLow = UInt16(truncatingIfNeeded: value)
+                totalHigh = UInt8(truncatingIfNeeded: value >> 16)
+            }
+        }
+        static let totalMax: UInt32 = 0xFF_FFFF
+
+        fileprivate(set) var state: State {
+            @inline(__always) get { State(rawValue: flags & 0x07) ?? .settling }
+            set { flags = flags & ~0x07 | newValue.rawValue }
+        }
+        var reason: ParkReason {
+            get { ParkReason(rawValue: flags >> 3 & 0x07) ?? .none }
+            set { flags = flags & ~0x38 | newValue.rawValue << 3 }
+        }
         /// A parked message that no longer keeps the stream from removing it.
-        var isUnpinned = false
+        var isUnpinned: Bool {
+            get { flags & 0x40 != 0 }
+            set { flags = newValue ? flags | 0x40 : flags & ~0x40 }
+        }
     }
 
     private struct Ends {
@@ -81,7 +110,7 @@ struct OutstandingTable: ~Copyable {
     private var chunkCapacity = 8
     private var unused = none
     private var usedSlots = 0
-    /// Open addressing over slots, by sequence and by key; powers of two, at most three quarters full.
+    /// Open addressing over slots, by sequence and by key; powers of two, at most thirteen sixteenths full.
     private var bySequence: SlotIndex
     private var byKey: SlotIndex
     private var ready = Ends()
@@ -124,6 +153,9 @@ struct OutstandingTable: ~Copyable {
     ) -> UnsafeMutablePointer<Entry> {
         chunks[Int(slot >> UInt32(chunkShift))] + Int(slot & UInt32(chunkSize - 1))
     }
+
+    /// Whether a slot that was given out once is there.
+    func isUsed(_ slot: Slot) -> Bool { slot < usedSlots && entry(slot).pointee.sibling != OutstandingTable.gone }
 
     /// The entry of a message, or `none`.
     func find(_ sequence: UInt64) -> Slot {
@@ -288,7 +320,7 @@ struct OutstandingTable: ~Copyable {
     func countLease(_ slot: Slot) {
         let entry = entry(slot)
         if entry.pointee.attempts < .max { entry.pointee.attempts += 1 }
-        if entry.pointee.total < .max { entry.pointee.total += 1 }
+        entry.pointee.total += 1
     }
 
     // MARK: States

@@ -16,8 +16,8 @@ struct SlotIndex: ~Copyable {
     deinit { slots.deallocate() }
 
     var memory: Int { size * 4 }
-    /// One more would make searches long.
-    var isFull: Bool { (count + 1) * 4 > size * 3 }
+    /// One more would make searches long. Numbers that follow each other spread evenly, so that little room is enough.
+    var isFull: Bool { (count + 1) * 16 > size * 13 }
 
     @inline(__always) subscript(place: Int) -> UInt32 { slots[place] }
     @inline(__always) func home(_ number: UInt64) -> Int {

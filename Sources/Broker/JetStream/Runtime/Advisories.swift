@@ -9,7 +9,8 @@ enum Advisory {
 
     /// - Parameter kind: the last part of the type, `stream_action`.
     static func publish(
-        _ subject: String, _ kind: String, in account: Account, router: Router, _ members: (inout JSONWriter) -> Void
+        _ subject: String, _ kind: String, in account: Account, router: Router, timeNs: Int64 = Clock.wallNs(),
+        _ members: (inout JSONWriter) -> Void
     ) {
         Array(subject.utf8).withUnsafeBytes { subject in
             guard router.hasInterest(ByteView(subject), account.index) else { return }
@@ -17,7 +18,7 @@ enum Advisory {
             json.beginObject()
             json.member("type", "io.nats.jetstream.advisory.v1." + kind)
             json.member("id", identifier(router))
-            json.time("timestamp", Clock.wallNs())
+            json.time("timestamp", timeNs)
             members(&json)
             if let domain = router.broker.options.jetStream.domain { json.member("domain", domain) }
             json.endObject()
@@ -49,19 +50,6 @@ enum Advisory {
         publish("\(prefix)STREAM.\(action.subject).\(name)", "stream_action", in: account, router: router) { json in
             json.member("stream", name)
             json.member("action", action.rawValue)
-        }
-    }
-}
-
-/// Ours: `$JS.EVENT.ADVISORY.STREAM.LOST.<stream>`, when messages turn out to be damaged on disk. `msgs` are their sequences,
-/// as in the stream's state under `lost`; `reason` says which file and where.
-enum LossAdvisory {
-    static func publish(_ stream: String, _ sequences: [UInt64], _ reason: String, in account: Account, router: Router) {
-        let subject = "\(Advisory.prefix)STREAM.LOST.\(stream)"
-        Advisory.publish(subject, "stream_lost", in: account, router: router) { json in
-            json.member("stream", stream)
-            json.optional("msgs", sequences) { $0.value($1) }
-            json.member("reason", reason)
         }
     }
 }

@@ -58,14 +58,13 @@ final class JetStream: Sendable {
 
     /// Makes a directory and those above it that are missing.
     static func makeDirectories(_ path: String, _ disk: any Disk) throws(DiskError) {
-        var made = path.hasPrefix("/") ? "" : "."
-        for part in path.split(separator: "/") {
-            let parent = made.isEmpty ? "/" : made
-            made += "/" + part
-            if (try? disk.list(made)) != nil { continue }
-            try disk.makeDirectory(made)
-            try disk.syncDirectory(parent)
-        }
+        // From below: listing what is far above can take long.
+        guard path != "/", path != ".", (try? disk.list(path)) == nil else { return }
+        let slash = path.lastIndex(of: "/")
+        let parent = slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        try makeDirectories(parent, disk)
+        try disk.makeDirectory(path)
+        try disk.syncDirectory(parent)
     }
 
     /// Names a stream for the lifetime of the process.
@@ -137,7 +136,11 @@ final class JetStreamAccount: Sendable {
     let requestsTotal = Atomic<UInt64>(0)
     let requestErrors = Atomic<UInt64>(0)
     let stored = StoredBytes()
+    /// What atomic batches hold that are not committed.
+    let batchBytes = Atomic<Int>(0)
     private let streams = Locked<[String: StreamEntry]>([:])
+    /// Why a stream could not be opened, by its folder.
+    private let unopened = Locked<[String: String]>([:])
 
     init(_ account: Account, _ limits: AccountJetStreamOptions, directory: String, home: Int) {
         self.account = account
@@ -149,6 +152,15 @@ final class JetStreamAccount: Sendable {
     func stream(_ name: String) -> StreamEntry? { streams.withLock { $0[name] } }
     func set(_ entry: StreamEntry) { streams.withLock { $0[entry.config.name] = entry } }
     func remove(_ name: String) { streams.withLock { $0[name] = nil } }
+    /// A stream that is on disk could not be opened: its name stays taken, so that nobody makes another one in its place.
+    func setUnopened(folder: String, _ reason: String) { unopened.withLock { $0[folder] = reason } }
+    /// What to answer to requests that concern such a stream.
+    func offline(_ name: String) -> APIError? {
+        let reason = unopened.withLock { $0.isEmpty ? nil : $0[JetStream.fileName(name)] }
+        return reason.map {
+            .streamOffline("\($0): its files are kept; restart the broker when the cause is gone, or move them away first")
+        }
+    }
     /// In the order of their names.
     var all: [StreamEntry] { streams.withLock { Array($0.values) }.sorted { $0.config.name < $1.config.name } }
 

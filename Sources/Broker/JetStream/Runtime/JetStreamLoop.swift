@@ -220,7 +220,11 @@ final class JetStreamLoop {
         for runtime in streams.values {
             runtime.shutDown {
                 open -= 1
-                if open == 0 { done() }
+                if open == 0 {
+                    // They hold their loop.
+                    self.streams = [:]
+                    done()
+                }
             }
         }
     }

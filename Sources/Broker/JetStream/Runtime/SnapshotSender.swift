@@ -179,13 +179,18 @@ extension StreamRuntime {
                     ByteView(UnsafeRawBufferPointer(body)), isStrict: loop.shared.options.isStrict)
             }
             guard SubjectText.isValidLiteral(request.deliverSubject) else { throw .snapshotDeliverSubjectInvalid }
-            if snapshots.count >= StreamRuntime.snapshotsMax { throw .streamSnapshot("too many snapshots at once") }
+            if snapshots.count + snapshotsAsked >= StreamRuntime.snapshotsMax {
+                throw .streamSnapshot("too many snapshots at once")
+            }
         } catch {
             return router.refuse(call, error)
         }
         // What it holds must not be taken back by a crash.
+        snapshotsAsked += 1
         stream?.afterCommit { [weak self] error in
-            guard let self, let stream else { return }
+            guard let self else { return }
+            snapshotsAsked -= 1
+            guard let stream else { return }
             if let error { return router.refuse(call, .streamSnapshot(error.description)) }
             var info = info()
             info.config = stream.config

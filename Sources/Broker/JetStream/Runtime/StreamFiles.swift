@@ -73,24 +73,39 @@ enum StreamFiles {
         AtomicFile(path: directory + "/" + definitionName, kind: "BSTR", version: 1, disk: disk)
     }
 
-    /// Makes the files of a new stream.
+    /// Makes the files of a new stream. Three syncs, of which the second finds nothing left to do on most file systems: a client waits.
     static func create(_ definition: StreamDefinition, in account: String, _ disk: any Disk) throws(StoreError) -> OpenedStream
     {
         if definition.config.storage == .memory {
             return OpenedStream(definition: definition, log: MemoryLog(), journal: nil, consumers: [])
         }
+        let streams = account + "/streams"
         let directory = directory(of: definition.config.name, in: account)
+        try deleteLeftovers(directory, disk)
         do throws(DiskError) {
-            // What a crash in the middle of an earlier creation has left has no definition.
-            try deleteTree(directory, disk)
-            try JetStream.makeDirectories(directory, disk)
+            do throws(DiskError) { try disk.makeDirectory(directory) } catch {
+                guard error.isNotFound else { throw error }
+                try JetStream.makeDirectories(streams, disk)
+                try disk.makeDirectory(directory)
+            }
         } catch {
             throw .disk(error)
         }
         let opened = try openFiles(definition, directory, disk, isNew: true)
         // Last: without a definition there is no stream. Syncs the directory, too.
-        try definitionFile(directory, disk).write(definition.encoded())
+        try definitionFile(directory, disk).write(definition.encoded()) { () throws(DiskError) in
+            try disk.syncDirectory(streams)
+        }
         return opened
+    }
+
+    /// What a crash in the middle of an earlier creation has left has no definition. What has one is a stream, open or not.
+    private static func deleteLeftovers(_ directory: String, _ disk: any Disk) throws(StoreError) {
+        let definition = definitionFile(directory, disk)
+        if try definition.read() != nil {
+            throw .unusable("\(directory) holds a stream that is not open: restart the broker, or move its files away first")
+        }
+        do throws(DiskError) { try deleteTree(directory, disk) } catch { throw .disk(error) }
     }
 
     /// Opens what is there.
@@ -117,7 +132,8 @@ enum StreamFiles {
         } catch {
             throw .disk(error)
         }
-        let log = try FileLog.open(directory: directory + "/" + logName, disk: disk)
+        // The stream is there with its definition; what a first commit writes makes the first segment durable, too.
+        let log = try FileLog.open(directory: directory + "/" + logName, disk: disk, namesSegment: !isNew)
         let (journal, consumers) = try FileConsumerJournal.open(directory: directory + "/" + consumersName, disk: disk)
         return OpenedStream(
             definition: definition, log: log, journal: journal, consumers: consumers, findings: journal.findings)
@@ -171,10 +187,10 @@ enum StreamFiles {
         _ directory: String, _ definition: StreamDefinition, in account: String, _ disk: any Disk
     ) throws(StoreError) -> OpenedStream {
         let target = self.directory(of: definition.config.name, in: account)
+        try deleteLeftovers(target, disk)
         try definitionFile(directory, disk).write(definition.encoded())
         do throws(DiskError) {
             try JetStream.makeDirectories(account + "/streams", disk)
-            try deleteTree(target, disk)
             try disk.rename(directory, to: target)
             try disk.syncDirectory(account + "/streams")
             try disk.syncDirectory(account + "/" + restoringName)

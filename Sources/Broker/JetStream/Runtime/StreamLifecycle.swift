@@ -7,31 +7,14 @@ import Wire
 
 /// Lives on each loop; works for the accounts whose home it is.
 final class StreamLifecycle {
-    private enum Work {
-        case call(APICall)
-        /// A snapshot has come in whole.
-        case restored(StreamRestore)
-    }
-
-    private struct Queue {
-        var waiting: [Work] = []
-        /// The names of streams that are being created, side by side: what takes long is the disk.
-        var creating: Set<String> = []
-        /// Those of them that have passed their checks: others are checked against them.
-        var configs: [String: StreamConfig] = [:]
-        /// Something else is being done, which goes alone.
-        var isBusy = false
-        /// The account has its directory, with which it survives a crash.
-        var hasDirectory = false
-    }
-    private static let creationsMax = 16
-
     private let shared: JetStream
     private unowned let router: Router
-    private var queues: [Int: Queue] = [:]
+    private var queues: [Int: StreamWorkQueue] = [:]
     private var restores: [UInt64: StreamRestore] = [:]
     /// Each holds open files, and a message and a piece of its snapshot in memory.
     private static let restoresMax = 16
+    /// What one account may take of them.
+    private static let accountRestoresMax = 4
 
     init(_ shared: JetStream, router: Router) {
         self.shared = shared
@@ -44,28 +27,23 @@ final class StreamLifecycle {
 
     func submit(_ call: APICall) {
         let number = call.account.account.number
-        if queues[number, default: Queue()].waiting.count >= shared.options.requestQueueLimit {
+        if queues[number, default: StreamWorkQueue()].waitingCount >= shared.options.requestQueueLimit {
             // As on nats-server: who floods the API waits for answers that do not come.
-            queues[number]?.waiting.removeAll { if case .call = $0 { true } else { false } }
+            queues[number]?.dropCalls()
             Advisory.publish(
                 Advisory.prefix + "API.LIMIT_REACHED", "api_limit_reached", in: call.account.account, router: router
             ) { $0.member("dropped", shared.options.requestQueueLimit) }
         }
-        queues[number, default: Queue()].waiting.append(.call(call))
+        queues[number, default: StreamWorkQueue()].append(.call(call))
         next(number)
     }
 
     private func next(_ number: Int) {
-        while var queue = queues[number], !queue.isBusy, let work = queue.waiting.first {
-            if case .call(let call) = work, call.kind == .streamCreate {
-                let limit = queue.hasDirectory ? StreamLifecycle.creationsMax : 1
-                guard queue.creating.count < limit, queue.creating.insert(call.lastToken).inserted else { return }
-            } else {
-                guard queue.creating.isEmpty else { return }
-                queue.isBusy = true
-            }
-            queue.waiting.removeFirst()
-            queues[number] = queue
+        // A request that is refused at once ends in here again: the loop below goes on with the next one.
+        guard queues[number]?.isBeginning == false else { return }
+        queues[number]?.isBeginning = true
+        defer { queues[number]?.isBeginning = false }
+        while let work = queues[number]?.takeNext() {
             switch work {
             case .call(let call): begin(call)
             case .restored(let restore): complete(restore)
@@ -75,6 +53,7 @@ final class StreamLifecycle {
 
     private func begin(_ call: APICall) {
         do throws(APIError) {
+            if let error = call.account.offline(call.lastToken) { throw error }
             switch call.kind {
             case .streamCreate: try create(call)
             case .streamUpdate: try update(call)
@@ -291,7 +270,10 @@ extension StreamLifecycle {
         if request.config.name != call.lastToken { throw .streamMismatch }
         if call.account.stream(call.lastToken) != nil { throw .streamNameExistsRestoreFailed }
         let config = try checkedForRestore(request.config, call.account)
-        if restores.count >= StreamLifecycle.restoresMax { throw .insufficientResources }
+        let own = restores.values.count { $0.call.account === call.account }
+        if restores.count >= StreamLifecycle.restoresMax || own >= StreamLifecycle.accountRestoresMax {
+            throw .insufficientResources
+        }
         let restore = StreamRestore(call, config, shared: shared, router: router)
         restores[restore.number] = restore
         Advisory.publish(
@@ -313,6 +295,8 @@ extension StreamLifecycle {
         return new
     }
 
+    var restoresUnderWay: [StreamRestore] { Array(restores.values) }
+
     /// A restore on its way, by its number.
     func restore(_ number: UInt64) -> StreamRestore? { restores[number] }
 
@@ -321,7 +305,7 @@ extension StreamLifecycle {
     /// The snapshot is there: the stream comes into being in its turn.
     func submit(_ restore: StreamRestore) {
         let number = restore.call.account.account.number
-        queues[number, default: Queue()].waiting.append(.restored(restore))
+        queues[number, default: StreamWorkQueue()].append(.restored(restore))
         next(number)
     }
 
@@ -329,6 +313,7 @@ extension StreamLifecycle {
         let call = restore.call
         let config: StreamConfig
         do throws(APIError) {
+            if let error = call.account.offline(call.lastToken) { throw error }
             // Others may have come in the meantime.
             config = try checkedForRestore(restore.config, call.account)
         } catch {
@@ -340,7 +325,9 @@ extension StreamLifecycle {
             usage: StreamUsage())
         let home = home(call), shared = shared, group = router.loop.group, number = restore.number, slot = restore.slot
         let isQueued = shared.fileThreads.run {
-            guard let taken = slot.take() else { return }
+            guard let taken = slot.take() else {
+                return home { $0.completed(number, .failure(.streamRestore("the restore was given up")), call) }
+            }
             do throws(StoreError) {
                 let opened = Handoff(try taken.open(definition, shared.disk))
                 group.mailboxes[entry.loop].post { loop in

@@ -34,7 +34,7 @@ extension JetStream {
         let results = Locked<[Int: (StreamDefinition, UInt64, Handoff<OpenedStream>)]>([:])
         let count = found.count
         let remaining = Latch(count)
-        let folders = found.map(\.directory)
+        let folders = found.map(\.directory), owners = found.map(\.account)
         let disk = self.disk
         for index in 0..<count {
             let open: @Sendable () -> Void = {
@@ -45,7 +45,9 @@ extension JetStream {
                     let handoff = Handoff(opened)
                     results.withLock { $0[index] = (definition, messages, handoff) }
                 } catch {
-                    log.error("Cannot open the stream in \(folders[index]): \(error)")
+                    log.error("Cannot open the stream in \(folders[index]), whose name stays taken: \(error)")
+                    let folder = folders[index].split(separator: "/").last.map(String.init) ?? ""
+                    owners[index].setUnopened(folder: folder, error.description)
                 }
             }
             if !fileThreads.run(open) { open() }

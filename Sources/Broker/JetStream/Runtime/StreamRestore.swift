@@ -36,7 +36,7 @@ final class StreamRestore {
     private var isBusy = false
     private var waiting: [Piece] = []
     /// The answer to the end of the snapshot goes there.
-    private var endReply: [UInt8]?
+    private(set) var endReply: [UInt8]?
     private var failure: APIError?
     private var isEnded = false
 
@@ -69,7 +69,7 @@ final class StreamRestore {
         timer = router.loop.schedule(afterMs: ms) { [weak self] in
             guard let self else { return }
             timer = nil
-            if isBusy { return wait(StreamRestore.idleMs) }
+            if isBusy || endReply != nil { return wait(StreamRestore.idleMs) }
             fail(.streamRestore("the restore has stalled"))
             close()
         }
@@ -78,11 +78,11 @@ final class StreamRestore {
     // MARK: Pieces
 
     private func received(_ message: Message) {
-        guard !isEnded else { return }
+        // What comes behind the end means nothing: the stream is being made.
+        guard !isEnded, endReply == nil else { return }
         let reply = message.reply.bytes
         if reply.isEmpty { fail(.streamRestore("each piece has to have a reply subject")) }
         if let failure { return answerFailure(failure, reply, isEnd: message.body.isEmpty) }
-        guard endReply == nil else { return }
         wait(StreamRestore.idleMs)
         let bytes = message.body.bytes
         total += UInt64(bytes.count)
@@ -134,6 +134,11 @@ final class StreamRestore {
     private func taken(_ bytes: Int, _ reply: [UInt8], _ reason: String?) {
         isBusy = false
         router.broker.backlog.add(router.loop.index, -bytes)
+        if isEnded {
+            discard()
+            router.streams?.admin.lifecycle.end(self)
+            return
+        }
         if let reason { fail(.streamRestore(reason)) }
         if let failure {
             discard()
@@ -212,6 +217,7 @@ final class StreamRestore {
             json.member("bytes", total)
             json.client(call)
         }
-        router.streams?.admin.lifecycle.end(self)
+        // A thread that is still at it is heard of first, and what it has built removed then.
+        if !isBusy { router.streams?.admin.lifecycle.end(self) }
     }
 }

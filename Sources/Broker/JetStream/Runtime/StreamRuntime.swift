@@ -9,9 +9,10 @@ import Wire
 final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     private(set) var entry: StreamEntry
     let account: JetStreamAccount
-    // The loop keeps its streams, and the router its loop: both outlive them. They are used for every message.
-    unowned(unsafe) let loop: JetStreamLoop
-    unowned(unsafe) let router: Router
+    /// Held, because they are used for every message: to look whether they are still there costs more. The loop lets its streams go
+    /// when the broker ends.
+    let loop: JetStreamLoop
+    let router: Router
     let index: SubjectIndex
     /// Set once, by `start`: a stream needs its host, and the host its stream.
     private(set) var stream: Stream?
@@ -22,24 +23,21 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     var isActive = false
     private var timer: TimerID?
     private var timerNs: UInt64 = .max
-    private var captured: [EndpointSubscription] = []
-    private var services: [EndpointSubscription] = []
+    private let subjects: StreamSubjects
     private var requests: RequestEndpoint?
     /// What follows the streams that this one copies.
     var origins: StreamOrigins?
     var originPort: OriginPort?
     var snapshots: [SnapshotSender] = []
-    private var watches: [ObjectIdentifier: UInt64] = [:]
-    private var watchCalls: [UInt64: () -> Void] = [:]
-    /// Bytes taken in and not yet handed to a commit, and those that are being committed: part of the loop's backlog.
-    private var uncountedBytes = 0
-    private var freshBytes = 0
-    private var committingBytes = 0
-    private var commitsRunning = 0
-    private var isMaintaining = false
-    /// What has been counted of this stream in its account and in the server.
-    private var countedBytes: UInt64 = 0
-    private var turnBytes: UInt64 = 0
+    /// Those that wait for a commit before they begin.
+    var snapshotsAsked = 0
+    private let watches: StreamWatches
+    private let backlog: StreamBacklog
+    private let share: StorageShare
+    private(set) lazy var losses = LossReports(self)
+    var isMaintaining = false
+    /// Reads and maintenance on file threads.
+    private var fileJobsRunning = 0
     private var whenStopped: (() -> Void)?
     private var whenIdle: (() -> Void)?
     /// The broker ends.
@@ -51,6 +49,10 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         self.loop = loop
         router = loop.router
         index = account.account.index
+        watches = StreamWatches(of: entry.serial, index, router.loop)
+        backlog = StreamBacklog(router)
+        share = StorageShare(entry.config.storage, account, loop.shared)
+        subjects = StreamSubjects(router, index)
     }
 
     var serial: UInt64 { entry.serial }
@@ -71,7 +73,11 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
             config: entry.config, createdNs: entry.createdNs, log: opened.log, journal: opened.journal, host: self,
             commits: self, settings: settings)
         self.stream = stream
-        limitBytes(stream)
+        stream.batchBytesInAccount = { [account] in account.batchBytes.load(ordering: .relaxed) }
+        stream.onFailed = { [router, entry] error in
+            router.broker.log.error("Stream \(entry.config.name) stores and confirms nothing until a restart: \(error)")
+        }
+        share.limit(stream)
         for finding in opened.findings { router.broker.log.error("Stream \(entry.config.name): \(finding)") }
         if let file = opened.log as? FileLog { attend(file) }
         let requests = RequestEndpoint(self)
@@ -79,7 +85,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         entry.requests = router.endpoints.table.add(requests)
         startConsumers(stream, opened.consumers.filter { $0.records.first?.first != OriginRecord.magic })
         followOrigins(opened.consumers.last { $0.records.first?.first == OriginRecord.magic })
-        subscribe()
+        subjects.serve(entry.config, self)
         account.set(entry)
         touch()
     }
@@ -128,7 +134,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         stream?.update(config)
         entry.config = config
         if origins == nil { followOrigins(nil) } else { origins?.update() }
-        subscribe()
+        subjects.serve(entry.config, self)
         account.set(entry)
         touch()
     }
@@ -140,29 +146,24 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         return stream.info()
     }
 
-    /// Leaves the index and the account; calls `done` when no commit is under way any more.
+    /// Leaves the index and the account; calls `done` when nothing works with the files any more.
     func stop(_ done: @escaping () -> Void) {
         account.remove(entry.config.name)
         endOrigins(forGood: true)
         endSnapshots()
         registry?.stopAll(.deleted)
         endConsumers()
-        for subscription in captured + services { subscription.end() }
-        captured = []
-        services = []
+        subjects.end()
         router.endpoints.table.remove(entry.requests)
-        for watch in watches.values { index.watches.remove(watch) }
-        watches = [:]
-        watchCalls = [:]
+        watches.end()
         if let timer { router.loop.cancel(timer) }
         timer = nil
-        router.broker.backlog.add(router.loop.index, -freshBytes - committingBytes)
-        freshBytes = 0
-        committingBytes = 0
-        count(0)
+        backlog.end()
+        share.count(0)
+        share.countBatches(0)
         stream = nil
         whenStopped = done
-        if commitsRunning == 0 { stopped() }
+        stopIfIdle()
     }
 
     private func endConsumers() {
@@ -170,7 +171,8 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         consumerEndpoints = [:]
     }
 
-    private func stopped() {
+    private func stopIfIdle() {
+        guard backlog.commitsRunning == 0, fileJobsRunning == 0 else { return }
         let done = whenStopped
         whenStopped = nil
         done?()
@@ -179,9 +181,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     /// The broker ends: takes nothing more, lets out what is under way, and closes the files in order.
     func shutDown(_ done: @escaping () -> Void) {
         isEnding = true
-        for subscription in captured + services { subscription.end() }
-        captured = []
-        services = []
+        subjects.end()
         endOrigins(forGood: false)
         endSnapshots()
         registry?.stopAll(.shutdown)
@@ -189,17 +189,6 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         endConsumers()
         whenIdle = done
         touch()
-    }
-
-    private func closeFiles(_ done: @escaping () -> Void) {
-        guard let file = stream?.log as? FileLog, let job = file.beginClose() else { return done() }
-        loop.run(job) { [self] result in
-            if let error = file.finishCommit(result) {
-                router.broker.log.error("Stream \(entry.config.name) could not be closed in order: \(error)")
-                return done()
-            }
-            closeFiles(done)
-        }
     }
 
     // MARK: Turns
@@ -211,97 +200,31 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     func turnEnded() {
         guard let stream else { return }
         origins?.turnEnded()
-        countBacklog()
+        backlog.report()
         stream.turnEnded()
-        releaseBacklog()
+        backlog.releaseRefused()
+        backlog.countHeld(stream.held.bytes)
+        share.countBatches(stream.atomicBatches.bytes)
         sendSnapshots()
         let state = stream.log.state
         entry.usage.bytes.store(state.bytes, ordering: .relaxed)
-        count(state.bytes)
+        share.count(state.bytes)
         entry.usage.messages.store(state.messages, ordering: .relaxed)
         entry.usage.consumers.store(stream.listedConsumers, ordering: .relaxed)
         maintain()
         setTimer()
-        if commitsRunning == 0, let done = whenIdle {
+        if backlog.commitsRunning == 0, let done = whenIdle {
             whenIdle = nil
             closeFiles(done)
         }
     }
 
-    // MARK: Limits of the account and of the server
-
-    private func count(_ bytes: UInt64) {
-        let storage = entry.config.storage
-        account.stored.change(storage, from: countedBytes, to: bytes)
-        loop.shared.stored.change(storage, from: countedBytes, to: bytes)
-        countedBytes = bytes
-        turnBytes = 0
-    }
-
-    /// Publishes are refused when what account or server may hold is used up.
-    private func limitBytes(_ stream: Stream) {
-        let storage = entry.config.storage, shared = loop.shared
-        let limits = account.accountLimits
-        let ofAccount = storage == .memory ? limits.maxMemoryBytes : limits.maxStorageBytes
-        let ofServer = UInt64(clamping: storage == .memory ? shared.maxMemoryBytes : shared.maxFileBytes)
-        stream.roomForBytes = { [unowned self] bytes in
-            // The server's limit may be exceeded by one message, the account's not at all, as on nats-server.
-            func refusal(afterMore pending: UInt64) -> APIError? {
-                if shared.stored.of(storage) &+ pending > ofServer { return .insufficientResources }
-                let held = account.stored.of(storage) &+ pending &+ UInt64(clamping: bytes)
-                return ofAccount >= 0 && held > UInt64(clamping: ofAccount) ? .accountResourcesExceeded : nil
-            }
-            // What this turn has brought is not counted yet. What it has removed only matters near the limit.
-            defer { turnBytes &+= UInt64(clamping: bytes) }
-            if refusal(afterMore: turnBytes) == nil { return nil }
-            return refusal(afterMore: (self.stream?.log.state.bytes ?? 0) &- countedBytes)
-        }
-    }
-
-    // MARK: Files
-
-    /// Hears of reads that must wait, and of damage.
-    private func attend(_ file: FileLog) {
-        file.onNeedsRead = { [unowned self] in read(file) }
-        file.onLost = { [unowned self] sequence, reason in
-            router.broker.log.error("Stream \(entry.config.name) has lost message \(sequence): \(reason)")
-            LossAdvisory.publish(entry.config.name, [sequence], reason, in: account.account, router: router)
-        }
-        let report = file.recoveryReport
-        let name = entry.config.name, log = router.broker.log
-        for damage in report.damages { log.error("Stream \(name): \(damage)") }
-        if report.lostMessages > 0 {
-            log.error("Stream \(name) has lost \(report.lostMessages) messages to damaged files")
-            let reason = report.damages.joined(separator: "; ")
-            LossAdvisory.publish(name, file.state.lost, reason, in: account.account, router: router)
-        }
-        if report.cutBytes > 0 { log.warning("Stream \(name): cut \(report.cutBytes) bytes of an unfinished write") }
-    }
-
-    private func read(_ file: FileLog) {
-        guard let job = file.beginRead() else { return }
+    /// What a job has brought is of no use to a stream that was stopped meanwhile; whoever takes its place waits for the end.
+    func runOnFileThread(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
+        fileJobsRunning += 1
         loop.runOnFileThread(job) { [self] result in
-            file.finishRead(result)
-            touch()
-        }
-    }
-
-    /// Prepares the next segment, takes back what nobody needs, rewrites what is sparse: one job at a time.
-    private func maintain() {
-        guard !isMaintaining, let file = stream?.log as? FileLog else { return }
-        guard let job = file.beginMaintenance() else {
-            // It may wait for a commit that nobody else asks for.
-            if file.wantsCommit && stream?.failure == nil { touch() }
-            return
-        }
-        isMaintaining = true
-        loop.runOnFileThread(job) { [self] result in
-            guard stream != nil else { return }
-            isMaintaining = false
-            if let error = file.finishMaintenance(result) {
-                router.broker.log.error("Stream \(entry.config.name): \(error)")
-            }
-            touch()
+            fileJobsRunning -= 1
+            if stream == nil { stopIfIdle() } else { then(result) }
         }
     }
 
@@ -312,7 +235,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         if let timer { router.loop.cancel(timer) }
         timerNs = next
         let nowNs = Clock.monotonicNs()
-        let delayMs = next > nowNs ? (next - nowNs + 999_999) / 1_000_000 : 0
+        let delayMs = next > nowNs ? saturatingSum(next - nowNs, 999_999) / 1_000_000 : 0
         timer = router.loop.schedule(afterMs: Int(clamping: min(delayMs, 86_400_000))) { [unowned self] in
             timer = nil
             timerNs = .max
@@ -322,39 +245,7 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         }
     }
 
-    // MARK: Subjects
-
-    private func subscribe() {
-        let subjects = Set(entry.config.subjects)
-        captured.removeAll { subscription in
-            guard !subjects.contains(subscription.subject) else { return false }
-            subscription.end()
-            return true
-        }
-        let held = Set(captured.map(\.subject))
-        for subject in entry.config.subjects where !held.contains(subject) {
-            captured.append(EndpointSubscription(subject, router: router, index: index, receiver: self))
-        }
-        for subscription in services { subscription.end() }
-        services = []
-        if entry.config.allowDirect { serveDirectGets(of: entry.config.name) }
-        if entry.config.mirrorDirect, let origin = entry.config.mirror, origin.external == nil {
-            serveDirectGets(of: origin.name)
-        }
-    }
-
-    /// Of this stream, or of the one that it mirrors, while that one does not answer itself: it is never behind.
-    private func serveDirectGets(of name: String) {
-        let isOwn = name == entry.config.name
-        for subject in ["$JS.API.DIRECT.GET.\(name)", "$JS.API.DIRECT.GET.\(name).>"] {
-            services.append(
-                EndpointSubscription(subject, router: router, index: index) { [unowned self] message, _ in
-                    if !isOwn && account.stream(name)?.config.allowDirect == true { return }
-                    stream?.directGet(message, of: name)
-                    touch()
-                })
-        }
-    }
+    // MARK: Messages
 
     /// A publish to a subject that the stream captures.
     func receive(_ message: Message, from origin: Origin) {
@@ -363,40 +254,17 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         touch()
     }
 
-    /// Counts what a turn has brought in, once for all of it.
-    private func countBacklog() {
-        guard uncountedBytes > 0 else { return }
-        router.broker.backlog.add(router.loop.index, uncountedBytes)
-        freshBytes += uncountedBytes
-        uncountedBytes = 0
-    }
-
-    /// What was taken in and refused is nothing that a disk has yet to do.
-    private func releaseBacklog() {
-        guard commitsRunning == 0, freshBytes > 0 else { return }
-        router.broker.backlog.add(router.loop.index, -freshBytes)
-        freshBytes = 0
-    }
-
     /// Bytes have come in that the next commit is to write.
     @inline(__always)
-    func countFresh(_ bytes: Int) { uncountedBytes &+= bytes }
+    func countFresh(_ bytes: Int) { backlog.count(bytes) }
 
     // MARK: CommitRunner
 
     func run(_ job: CommitJob, then: @escaping (CommitResult) -> Void) {
-        commitsRunning += 1
-        let bytes = freshBytes
-        freshBytes = 0
-        committingBytes += bytes
+        let bytes = backlog.commitBegins()
         loop.run(job) { [self] result in
-            commitsRunning -= 1
-            guard stream != nil else {
-                if commitsRunning == 0 { stopped() }
-                return
-            }
-            committingBytes -= bytes
-            router.broker.backlog.add(router.loop.index, -bytes)
+            backlog.commitEnds(bytes)
+            guard stream != nil else { return stopIfIdle() }
             then(result)
             touch()
         }
@@ -426,32 +294,12 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
     func hasInterest(_ target: DeliveryTarget) -> Bool { router.hasInterest(target, index) }
     func hasInterest(_ subject: ByteView) -> Bool { router.hasInterest(subject, index) }
 
-    func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {
-        let serial = entry.serial
-        let mailbox = router.loop.mailbox
-        let key = ObjectIdentifier(target)
-        if let old = watches[key] { index.watches.remove(old) }
-        let number = nextWatch
-        nextWatch += 1
-        watchCalls[number] = changed
-        watchNumbers[key] = number
-        watches[key] = index.watches.add(target.subject) {
-            mailbox.post { loop in (loop.context as? Router)?.streams?.stream(serial)?.interestChanged(number) }
-        }
-    }
+    func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) { watches.add(target, changed) }
+    func unwatch(_ target: DeliveryTarget) { watches.remove(target) }
 
-    func unwatch(_ target: DeliveryTarget) {
-        let key = ObjectIdentifier(target)
-        if let watch = watches.removeValue(forKey: key) { index.watches.remove(watch) }
-        if let number = watchNumbers.removeValue(forKey: key) { watchCalls[number] = nil }
-    }
-
-    private var nextWatch: UInt64 = 0
-    private var watchNumbers: [ObjectIdentifier: UInt64] = [:]
-
-    private func interestChanged(_ number: UInt64) {
-        guard let changed = watchCalls[number] else { return }
-        changed()
+    /// Subscriptions to a watched subject have come or gone.
+    func interestChanged(_ watch: UInt64) {
+        watches.changed(watch)
         touch()
     }
 }

@@ -16,6 +16,9 @@ final class RestoreBuilder {
     private let files: RestoredFiles?
     private let log: any MessageLog
     private var consumers: [RecoveredConsumer] = []
+    /// Their states are in memory until the snapshot is complete.
+    private var consumerBytes = 0
+    private static let consumerBytesMax = 64 << 20
     private var names: Set<String> = []
     private var messages: UInt64 = 0
     private var lastTimeNs: Int64 = 0
@@ -95,8 +98,10 @@ final class RestoreBuilder {
             guard StreamDefinition(body.bytes) != nil else { throw SnapshotFailure("the snapshot describes no stream") }
         case .consumer: try takeConsumer(body.bytes)
         case .origins:
-            guard OriginRecord(body.bytes) != nil else { throw SnapshotFailure("the positions in other streams make no sense") }
-            keep(body.bytes)
+            guard let record = OriginRecord(body.bytes), record.isPlausible else {
+                throw SnapshotFailure("the positions in other streams make no sense")
+            }
+            try keep(body.bytes)
         case .message: try takeMessage(body)
         case .end: try takeEnd(body)
         }
@@ -114,7 +119,7 @@ final class RestoreBuilder {
         } catch {
             throw SnapshotFailure("consumer \(name): \(error.description)")
         }
-        keep(record)
+        try keep(record)
     }
 
     private static func config(_ text: [UInt8]) throws(APIError) -> ConsumerConfig {
@@ -128,14 +133,22 @@ final class RestoreBuilder {
         if RecoveredKeyedState.isKeyed([record]) {
             var damaged = 0
             let found = RecoveredKeyedState.read([record], damaged: &damaged) { try? config($0) }
-            guard let (state, _) = found, damaged == 0, state.isPlausible else { return nil }
+            guard let (state, _) = found, damaged == 0, state.isPlausible, isPlausible(timeNs: state.createdNs) else {
+                return nil
+            }
             return (state.name, state.config)
         }
-        guard let found = RecoveredConsumerState.read(whole: record), found.state.isPlausible else { return nil }
+        guard let found = RecoveredConsumerState.read(whole: record), found.state.isPlausible,
+            isPlausible(timeNs: found.createdNs)
+        else { return nil }
         return (found.name, found.config)
     }
 
-    private func keep(_ record: [UInt8]) {
+    private func keep(_ record: [UInt8]) throws(SnapshotFailure) {
+        consumerBytes += record.count
+        if consumerBytes > RestoreBuilder.consumerBytesMax {
+            throw SnapshotFailure("the states of its consumers are more than \(RestoreBuilder.consumerBytesMax) bytes")
+        }
         let id = files?.journal.makeID() ?? UInt64(consumers.count + 1)
         consumers.append(RecoveredConsumer(id: id, records: [record]))
     }
@@ -144,6 +157,9 @@ final class RestoreBuilder {
         let message = try SnapshotMessage(body)
         guard message.sequence > log.state.lastSequence else {
             throw SnapshotFailure("message \(message.sequence) is not in order")
+        }
+        guard message.sequence < numbersMax, isPlausible(timeNs: message.timeNs) else {
+            throw SnapshotFailure("sequence or time of message \(message.sequence) makes no sense")
         }
         guard message.timeNs >= lastTimeNs else { throw SnapshotFailure("message \(message.sequence) is older than the last") }
         lastTimeNs = message.timeNs
@@ -165,7 +181,7 @@ final class RestoreBuilder {
         let base = UnsafeRawPointer(body.base)
         let last = UInt64(littleEndian: base.loadUnaligned(as: UInt64.self))
         let count = UInt64(littleEndian: base.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-        guard count == messages, last >= log.state.lastSequence else {
+        guard count == messages, last >= log.state.lastSequence, last < numbersMax else {
             throw SnapshotFailure("there are \(messages) messages up to \(log.state.lastSequence), not \(count) up to \(last)")
         }
         do throws(StoreError) {
@@ -223,15 +239,32 @@ extension RestoredFiles {
 /// Far more than a stream ever has, and sums of two are no problem.
 private let numbersMax: UInt64 = 1 << 62
 
+/// Between 1970 and 2116: far enough from the ends for everything that is added to times.
+private func isPlausible(timeNs: Int64) -> Bool { timeNs >= 0 && timeNs < 1 << 62 }
+
 extension ConsumerState {
     fileprivate var isPlausible: Bool {
-        delivered.consumer < numbersMax && delivered.stream < numbersMax && ackFloor.consumer <= delivered.consumer
+        // What is pending has been delivered, and what is left of the last messages per subject has not.
+        var slot = pending.first
+        while slot != PendingTable.none {
+            let entry = pending[slot]
+            guard entry.sequence <= delivered.stream, 1...max(1, delivered.consumer) ~= entry.delivery else { return false }
+            slot = pending.next(slot)
+        }
+        guard lastPerSubject.isEmpty || lastPerSubject.first > delivered.stream else { return false }
+        return delivered.consumer < numbersMax && delivered.stream < numbersMax && ackFloor.consumer <= delivered.consumer
             && ackFloor.stream <= delivered.stream && lastPerSubject.isPlausible
     }
 }
 
 extension LastPerSubject {
     fileprivate var isPlausible: Bool { end < numbersMax && remaining.last ?? 0 <= end }
+}
+
+extension OriginRecord {
+    fileprivate var isPlausible: Bool {
+        logSequence < numbersMax && positions.values.allSatisfy { $0.sequence < numbersMax }
+    }
 }
 
 extension RecoveredKeyedState {

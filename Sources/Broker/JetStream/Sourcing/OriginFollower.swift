@@ -122,7 +122,7 @@ final class OriginFollower {
         let resume = kind == .mirror ? origins.mirrorSequence : position.sequence
         if resume > 0 {
             consumer.deliverPolicy = .byStartSequence
-            consumer.startSequence = resume + 1
+            consumer.startSequence = min(resume, .max - 1) + 1
         } else if config.startSequence > 0 {
             consumer.deliverPolicy = .byStartSequence
             consumer.startSequence = config.startSequence

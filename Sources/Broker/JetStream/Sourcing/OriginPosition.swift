@@ -6,6 +6,8 @@ import Wire
 struct OriginPosition: Equatable, Sendable {
     /// Tells a stream from a later one of the same name; empty where it is not known.
     var identity = ""
+    /// No stream gets there; a header that says so is none of ours.
+    static let sequencesEnd: UInt64 = 1 << 62
     /// 0: none yet.
     var sequence: UInt64 = 0
 }
@@ -38,7 +40,7 @@ enum SourceHeader {
         let parts = value.buffer.split(separator: 0x20, maxSplits: 7, omittingEmptySubsequences: false)
         guard parts.count >= 4 else { return nil }
         func text(_ place: Int) -> String { String(decoding: parts[place], as: UTF8.self) }
-        guard let sequence = UInt64(text(1)), sequence > 0 else { return nil }
+        guard let sequence = UInt64(text(1)), sequence > 0, sequence < OriginPosition.sequencesEnd else { return nil }
         let identity = parts.count > 5 ? text(5) : ""
         return ("\(text(0)) \(text(2)) \(text(3))", OriginPosition(identity: identity, sequence: sequence))
     }

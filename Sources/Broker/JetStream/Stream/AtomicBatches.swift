@@ -15,7 +15,7 @@ final class AtomicBatch {
     init(id: [UInt8]) { self.id = id }
 
     /// Keeps a message. Its headers are looked through again, because they lie elsewhere now.
-    func append(_ publish: Publish) {
+    fileprivate func append(_ publish: Publish) {
         let counts = (publish.subject.count, publish.headers.count, publish.body.count)
         let place = records.append(counts.0 + counts.1 + counts.2).assumingMemoryBound(to: UInt8.self)
         var out = Encoder(place)
@@ -36,6 +36,8 @@ struct AtomicBatches {
     private var batches: [[UInt8]: AtomicBatch] = [:]
 
     var count: Int { batches.count }
+    /// What all of them hold.
+    private(set) var bytes = 0
 
     func find(_ id: ByteView) -> AtomicBatch? { batches.isEmpty ? nil : batches[id.bytes] }
 
@@ -45,20 +47,28 @@ struct AtomicBatches {
         return batch
     }
 
+    mutating func append(_ publish: Publish, to batch: AtomicBatch) {
+        let before = batch.bytes
+        batch.append(publish)
+        bytes += batch.bytes - before
+    }
+
     /// The next message of a batch has come.
     func touch(_ batch: AtomicBatch, deadlineNs: UInt64) {
         batch.sequence += 1
         batch.deadlineNs = deadlineNs
     }
 
-    mutating func remove(_ batch: AtomicBatch) { batches[batch.id] = nil }
+    mutating func remove(_ batch: AtomicBatch) {
+        if batches.removeValue(forKey: batch.id) != nil { bytes -= batch.bytes }
+    }
 
     var nextDeadlineNs: UInt64? { batches.values.map(\.deadlineNs).min() }
 
     /// Takes out those that have been idle for too long, in the order of their ids, so that every run does the same.
     mutating func takeExpired(_ nowNs: UInt64) -> [AtomicBatch] {
         let expired = batches.values.filter { $0.deadlineNs <= nowNs }
-        for batch in expired { batches[batch.id] = nil }
+        for batch in expired { remove(batch) }
         return expired.sorted { $0.id.lexicographicallyPrecedes($1.id) }
     }
 

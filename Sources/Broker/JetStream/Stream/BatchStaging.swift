@@ -22,10 +22,10 @@ struct BatchStaging {
 
     func has(messageID: ByteView) -> Bool { messageIDs.contains(messageID.bytes) }
 
-    mutating func add(_ publish: Publish, bytes: Int, isStored: Bool) {
+    /// Whether anybody is interested in a message makes no difference here, as on nats-server.
+    mutating func add(_ publish: Publish, bytes: Int) {
         messages += 1
         if !publish.known.messageID.isEmpty { messageIDs.insert(publish.known.messageID.bytes) }
-        guard isStored else { return }
         self.bytes += UInt64(bytes)
         writes[publish.subject.bytes, default: 0] += 1
     }

@@ -41,7 +41,11 @@ extension Stream {
         atomicBatches.touch(batch, deadlineNs: host.now.monotonicNs &+ settings.atomicBatchTimeoutNs)
         // It has had its say.
         if !known.requiredAPILevel.isEmpty { edit(&publish) { $0.remove("Nats-Required-Api-Level") } }
-        if commit != .endOfBatch { batch.append(publish) }
+        if commit != .endOfBatch { atomicBatches.append(publish, to: batch) }
+        if isOverfull {
+            abandon(batch, .large)
+            throw .atomicPublishTooManyInflight
+        }
         if batch.bytes > settings.atomicBatchBytesMax {
             abandon(batch, .large)
             throw .atomicPublishTooLargeBatch(settings.atomicBatchMessagesMax)
@@ -105,6 +109,7 @@ extension Stream {
         for index in messages.indices { try checkInBatch(&messages[index]) }
         staging = nil
         guard let last = messages.indices.last else { throw .atomicPublishIncompleteBatch }
+        try checkRoom(messages)
         if isEndOfBatch { edit(&messages[last]) { $0.add("Nats-Batch-Commit", "1") } }
         for index in messages.indices { messages[index].batchContinues = index < last }
         for index in messages.indices {
@@ -120,6 +125,22 @@ extension Stream {
         return (messages[last].storedSequence, messages[last].counterValue)
     }
 
+    /// Whether batches hold more than they may together.
+    private var isOverfull: Bool {
+        atomicBatches.bytes > settings.atomicBatchesBytesMax || batchBytesInAccount() > settings.accountBatchesBytesMax
+    }
+
+    /// Whether account and server have room for all of a batch.
+    private func checkRoom(_ messages: [Publish]) throws(APIError) {
+        guard let roomForBytes else { return }
+        var staged = 0, last = 0
+        for message in messages where isWanted(message) {
+            staged += last
+            last = storedBytes(message.subject.count, message.headers.count, message.body.count)
+        }
+        if let error = roomForBytes(staged, last) { throw error }
+    }
+
     /// Limits and rollups take effect as if the messages had come one after the other: what came later is in the log already,
     /// and does not count yet.
     private func makeRoom(_ messages: [Publish]) {
@@ -127,7 +148,7 @@ extension Stream {
             storedBytes(message.subject.count, message.headers.count, message.body.count)
         }
         var later = BatchStaging()
-        for message in messages where message.isStored { later.add(message, bytes: bytes(message), isStored: true) }
+        for message in messages where message.isStored { later.add(message, bytes: bytes(message)) }
         for message in messages where message.isStored {
             later.remove(message, bytes: bytes(message))
             makeRoom(message, before: later)
@@ -140,10 +161,9 @@ extension Stream {
             throw .atomicPublishContainsDuplicateMessage
         }
         try checkFurther(&publish)
-        let isStored = isWanted(publish)
-        if isStored { try checkRoom(publish) }
+        try checkRoom(publish)
         let bytes = storedBytes(publish.subject.count, publish.headers.count, publish.body.count)
-        staging?.add(publish, bytes: bytes, isStored: isStored)
+        staging?.add(publish, bytes: bytes)
     }
 
     private func quoted(_ id: [UInt8]) -> [UInt8] {

@@ -15,7 +15,11 @@ extension Stream {
         guard known.isRelevant || rules.contains(.counter) else { return }
         try checkIncrement(publish)
         if !known.expectedStream.isEmpty && !(known.expectedStream == name.view) { throw .streamNotMatch }
-        if !known.ttl.isEmpty && !config.allowMessageTTL && publish.origin == .client { throw .messageTTLDisabled }
+        if !known.ttl.isEmpty && publish.origin == .client {
+            if !config.allowMessageTTL { throw .messageTTLDisabled }
+            // In a batch what it says is looked at as early as that.
+            if staging != nil && MessageTTL(known.ttl) == nil { throw .messageTTLInvalid }
+        }
         try checkExpectedSubjectSequence(publish)
         try checkExpectedSequence(publish)
         try checkSchedule(&publish)

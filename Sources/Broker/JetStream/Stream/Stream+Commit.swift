@@ -13,9 +13,13 @@ extension Stream {
             isLogSyncDue = true
             isJournalSyncDue = true
         }
+        if hasRemovals {
+            hasRemovals = false
+            lastRemovalsTicket = log.commitTicket
+        }
         if journalReliesOnLog {
             journalReliesOnLog = false
-            removalsTicket = log.commitTicket
+            removalsTicket = lastRemovalsTicket
         }
         commitLog()
         commitJournal()
@@ -35,9 +39,12 @@ extension Stream {
     }
 
     private func commitJournal() {
-        guard !isJournalCommitting, let journal else { return }
+        guard !isJournalCommitting, journalFailure == nil, let journal else { return }
+        if let error = journal.failure { return failJournal(error) }
+        let waits = removalsTicket > log.finishedCommit
+        // Removals that will never be durable: with the journal's record of them a restart would show the messages to nobody.
+        if waits, let failure { return failJournal(failure) }
         // The log's next commit may have the removals that the journal relies on.
-        let waits = failure == nil && removalsTicket > log.finishedCommit
         if waits && !(isLogCommitting && removalsTicket == log.finishedCommit + 1) { return }
         // Most acks are not waited for; those that are sync at once.
         let isAwaited = !journalWaits.isEmpty || !journalAwaiting.isEmpty
@@ -62,6 +69,10 @@ extension Stream {
         if let error = log.finishCommit(result) { fail(error) }
         if let waiting = waitingJournalJob {
             waitingJournalJob = nil
+            if let failure {
+                isJournalCommitting = false
+                return failJournal(failure)
+            }
             run(journalJob: waiting.job, syncs: waiting.syncs)
         }
         settle()
@@ -96,10 +107,7 @@ extension Stream {
         if !syncs { noteUnsynced() }
         guard let journal else { return }
         if let error = journal.finishCommit(result) {
-            // Whoever waits for a consumer's state is left without an answer, and asks again.
-            _ = journalWaits.takeAll()
-            fail(error)
-            return
+            return failJournal(error)
         }
         if syncs { journalSynced = journal.finishedCommit }
         tellJournalWaits()
@@ -150,6 +158,7 @@ extension Stream {
         guard failure == nil else { return }
         failure = error
         rules.insert(.failed)
+        onFailed?(error)
         let answer = PubAck.failure(.streamStoreFailed(error.description), stream: config.name)
         while let waiting = releases.first {
             if waiting.isAnswer {
@@ -160,6 +169,16 @@ extension Stream {
             releases.removeFirst()
         }
         for action in logWaits.takeAll() { action(error) }
+    }
+
+    /// The journal has failed: nothing that waits for it is confirmed. Acks that asked for an answer get none, and are repeated
+    /// after the restart; requests are told.
+    private func failJournal(_ error: StoreError) {
+        guard journalFailure == nil else { return }
+        journalFailure = error
+        journalAwaiting = []
+        fail(error)
+        for action in journalWaits.takeAll() { action(error) }
     }
 
     /// The commit that a change made now waits for. Streams that persist in the background acknowledge at once.
@@ -174,14 +193,19 @@ extension Stream {
 
     func journalFollowsLog() { journalReliesOnLog = true }
 
-    func afterJournalCommit(_ action: @escaping () -> Void) {
-        guard let journal else { return action() }
+    var areRemovalsDurable: Bool { !hasRemovals && lastRemovalsTicket <= log.finishedCommit }
+
+    func afterJournalCommit(_ action: @escaping () -> Void) { afterJournal { error in if error == nil { action() } } }
+
+    func afterJournal(_ action: @escaping (StoreError?) -> Void) {
+        guard let journal else { return action(nil) }
+        if let journalFailure { return action(journalFailure) }
         let ticket = journal.commitTicket
-        if journalSettled >= ticket { action() } else { journalWaits.add(ticket) { _ in action() } }
+        if journalSettled >= ticket { action(nil) } else { journalWaits.add(ticket, action) }
     }
 
     /// A redelivery must not go out before the journal tells of the delivery before: the next commit syncs for it.
-    func awaitsJournal(_ consumer: Consumer) { journalAwaiting.append(consumer) }
+    func awaitsJournal(_ consumer: Consumer) { if journalFailure == nil { journalAwaiting.append(consumer) } }
 
     private func tellThoseWhoAwaitJournal() {
         guard !journalAwaiting.isEmpty else { return }

@@ -71,19 +71,16 @@ extension Stream {
 
     /// Keeps a copy of a publish until messages have come from the disk.
     func hold(_ publish: Publish) {
+        if held.isReplaying { return held.putBack() }
         if held.isEmpty && !isRecovering { afterLoad { [unowned self] in receiveHeld() } }
         held.append(HeldPublish(publish))
     }
 
+    /// Takes in what waits, up to the next one that has to go on waiting.
     func receiveHeld() {
-        let waiting = held
-        held = []
-        for (index, publish) in waiting.enumerated() {
+        while let publish = held.next() {
             publish.withViews { receive(subject: $0, reply: $1, headers: $2, body: $3) }
-            if !held.isEmpty {
-                held += waiting[(index + 1)...]
-                return
-            }
+            guard held.endNext() else { return afterLoad { [unowned self] in receiveHeld() } }
         }
     }
 }
@@ -140,30 +137,5 @@ struct CounterValue {
         }
         json.endObject()
         return String(decoding: json.take(), as: UTF8.self)
-    }
-}
-
-/// A publish that waits, copied.
-struct HeldPublish {
-    private let subject: [UInt8]
-    private let reply: [UInt8]
-    private let headers: [UInt8]
-    private let body: [UInt8]
-
-    init(_ publish: Publish) {
-        subject = publish.subject.bytes
-        reply = publish.reply.bytes
-        headers = publish.headers.bytes
-        body = publish.body.bytes
-    }
-
-    func withViews(_ action: (ByteView, ByteView, ByteView, ByteView) -> Void) {
-        subject.withUnsafeBytes { subject in
-            reply.withUnsafeBytes { reply in
-                headers.withUnsafeBytes { headers in
-                    body.withUnsafeBytes { action(ByteView(subject), ByteView(reply), ByteView(headers), ByteView($0)) }
-                }
-            }
-        }
     }
 }

@@ -24,11 +24,19 @@ extension Stream {
 
     /// - Returns: how many messages have gone.
     private func purge(_ request: StreamPurgeRequest) throws(APIError) -> UInt64 {
-        let state = log.state
         let isFiltered = !request.filter.isEmpty && request.filter != ">"
+        isPurging = true
+        defer { isPurging = false }
+        // Some of it may have gone before an error.
+        defer { tellPurge(of: isFiltered ? request.filter : nil) }
+        return try remove(request, isFiltered: isFiltered)
+    }
+
+    private func remove(_ request: StreamPurgeRequest, isFiltered: Bool) throws(APIError) -> UInt64 {
+        let state = log.state
         if !isFiltered && request.keep == 0 {
             let end = request.sequence == 0 ? state.lastSequence &+ 1 : min(request.sequence, state.lastSequence &+ 1)
-            let purged = removeAll(below: end)
+            let purged = try purgeAll(below: end)
             // Sequences that have not been used yet may be purged too: the stream goes on behind them.
             if request.sequence > state.lastSequence &+ 1 && request.sequence < UInt64.max / 4 {
                 try skip(to: request.sequence - 1)
@@ -37,8 +45,61 @@ extension Stream {
         }
         let filter = isFiltered ? SubjectFilter([request.filter], log.subjects) : everything
         guard state.messages > 0, let end = endOfPurge(request, filter, state) else { return 0 }
-        if !isFiltered { return removeAll(below: end + 1) }
-        return removeMatching(filter, below: end + 1)
+        if !isFiltered { return try purgeAll(below: end + 1) }
+        return try purgeMatching(filter, below: end + 1)
+    }
+
+    private func purgeAll(below end: UInt64) throws(APIError) -> UInt64 {
+        do throws(StoreError) { return try log.removeAll(below: end) } catch { throw purgeError(error) }
+    }
+
+    /// What has gone before an error stays gone.
+    private func purgeMatching(_ filter: SubjectFilter, below end: UInt64) throws(APIError) -> UInt64 {
+        var removed: UInt64 = 0
+        var from = log.state.firstSequence
+        do throws(StoreError) {
+            while from < end, let sequence = log.next(atOrAfter: from, filter, upTo: end - 1) {
+                if try log.remove(sequence, erases: false) { removed += 1 }
+                from = sequence + 1
+            }
+        } catch {
+            throw purgeError(error)
+        }
+        return removed
+    }
+
+    private func purgeError(_ error: StoreError) -> APIError {
+        let answer = storeError(error)
+        return error == .noSpace ? answer : .streamPurgeFailed(error.description)
+    }
+
+    /// Has consumers go on behind what was purged, as on nats-server: where all that they are given is of the purge's subjects,
+    /// up to the first message of those that is left; where the purge's subjects are only some of theirs, up to the
+    /// stream's first message.
+    ///
+    /// - Parameter filter: the purge's subjects; nil: all.
+    func tellPurge(of filter: String?) {
+        guard !consumerList.isEmpty else { return }
+        let state = log.state
+        let first = state.messages > 0 ? state.firstSequence : state.lastSequence &+ 1
+        var firstMatching: UInt64?
+        for consumer in consumerList {
+            let filters = consumer.config.filters
+            guard let filter else {
+                consumer.purged(below: first)
+                continue
+            }
+            if !filters.isEmpty && filters.allSatisfy({ SubjectText.isSubset($0, of: filter) }) {
+                let found =
+                    firstMatching
+                    ?? log.next(atOrAfter: first, SubjectFilter([filter], log.subjects), upTo: state.lastSequence)
+                    ?? state.lastSequence &+ 1
+                firstMatching = found
+                consumer.purged(below: found)
+            } else if filters.isEmpty || filters.contains(where: { SubjectText.isSubset(filter, of: $0) }) {
+                consumer.purged(below: first)
+            }
+        }
     }
 
     /// The last sequence that may go; nil where nothing does.

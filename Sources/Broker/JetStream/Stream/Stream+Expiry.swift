@@ -21,7 +21,9 @@ extension Stream {
         if let oldestNs = duplicates.oldestNs {
             // Only to free memory: once for many.
             dueNs = min(
-                dueNs, oldestNs.addingClamped(config.duplicateWindowNs + max(Stream.agingNs, config.duplicateWindowNs / 8)))
+                dueNs,
+                oldestNs.addingClamped(config.duplicateWindowNs).addingClamped(
+                    max(Stream.agingNs, config.duplicateWindowNs / 8)))
         }
         return dueNs == Int64.max ? nil : monotonicNs(atWallNs: dueNs)
     }

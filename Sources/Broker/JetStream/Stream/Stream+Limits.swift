@@ -21,13 +21,15 @@ extension Stream {
         }
         guard config.maxMessages > 0 || config.maxBytes > 0 else { return }
         let state = log.state
-        let messages = state.messages &+ (staging?.messages ?? 0)
+        let exempt = keyedConsumers.isEmpty ? Backlog() : pinned
+        let messages = (state.messages &+ (staging?.messages ?? 0)) &- min(state.messages, exempt.messages)
         if config.maxMessages > 0 && messages >= UInt64(config.maxMessages) && oldestOfSubject == nil {
             throw .streamStoreFailed("maximum messages exceeded")
         }
         if config.maxBytes > 0 {
             let bytes = storedBytes(publish.subject.count, publish.headers.count, publish.body.count)
-            let total = Int(clamping: state.bytes) + Int(clamping: staging?.bytes ?? 0) + bytes
+            let stored = state.bytes - min(state.bytes, exempt.bytes)
+            let total = Int(clamping: stored) + Int(clamping: staging?.bytes ?? 0) + bytes
             if total > Int(config.maxBytes) {
                 // Replacing a message of the subject by one that is no larger is no growth.
                 guard let oldestOfSubject, let oldBytes = bytesOf(oldestOfSubject), oldBytes >= bytes else {
@@ -54,10 +56,20 @@ extension Stream {
             }
             enforceTotals(before: later)
         }
-        switch publish.rollup {
-        case .none: break
-        case .subject: removeSubject(publish.subject, below: publish.storedSequence)
-        case .all: removeAll(below: publish.storedSequence)
+        if publish.rollup != .none { rollUp(publish) }
+    }
+
+    private func rollUp(_ publish: Publish) {
+        isPurging = true
+        defer { isPurging = false }
+        if publish.rollup == .all {
+            removeAll(below: publish.storedSequence)
+            tellPurge(of: nil)
+        } else {
+            removeSubject(publish.subject, below: publish.storedSequence)
+            // A delete marker takes the place of what has expired: that moves no consumer.
+            let isMarker = publish.origin == .stream && !publish.known.markerReason.isEmpty
+            if !consumerList.isEmpty && !isMarker { tellPurge(of: publish.subject.string) }
         }
     }
 

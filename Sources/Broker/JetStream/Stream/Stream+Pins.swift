@@ -21,6 +21,8 @@ extension Stream {
 
     func pinsEnded(from sequence: UInt64) { pinScan = min(pinScan, sequence) }
 
+    func limitsApplyAgain() { areLimitsDue = true }
+
     /// The oldest message that the limits may remove.
     func firstUnpinned(_ state: LogState) -> UInt64? {
         guard hasPins else { return state.firstSequence }

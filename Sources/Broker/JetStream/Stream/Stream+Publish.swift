@@ -18,7 +18,7 @@ extension Stream {
     func receive(subject: ByteView, reply: ByteView, headers: ByteView, body: ByteView) {
         var publish = Publish(
             subject: subject, reply: reply, headers: headers, body: body, known: PublishHeaders(headers))
-        if !held.isEmpty || rules.contains(.holding) { return hold(publish) }
+        if !held.isEmpty && !held.isReplaying || rules.contains(.holding) { return hold(publish) }
         let original = publish
         transformSubject(&publish)
         if mustHold(publish) {
@@ -41,7 +41,9 @@ extension Stream {
         if config.maxMessageBytes >= 0 && body.count > Int(config.maxMessageBytes) {
             return refuse(reply, .streamMessageExceedsMaximum)
         }
-        if let roomForBytes, let error = roomForBytes(storedBytes(subject.count, 0, body.count)) { return refuse(reply, error) }
+        if let roomForBytes, let error = roomForBytes(0, storedBytes(subject.count, 0, body.count)) {
+            return refuse(reply, error)
+        }
         if !schedules.isEmpty { endSchedule(on: subject) }
         let sequence: UInt64
         do {

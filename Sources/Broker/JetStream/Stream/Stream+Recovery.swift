@@ -42,7 +42,9 @@ extension Stream {
     private func recover(_ message: StoredMessage) {
         let known = PublishHeaders(message.headers)
         if message.sequence == log.state.lastSequence { lastMessageID.set(known.messageID) }
-        if !known.messageID.isEmpty && config.duplicateWindowNs > 0 && duplicates.sequence(of: known.messageID) == nil {
+        // Some are read for other reasons, and may be older than the window: their ids would stand in the way of later ones.
+        let isInWindow = message.timeNs > host.now.wallNs.subtractingClamped(config.duplicateWindowNs)
+        if !known.messageID.isEmpty && isInWindow && duplicates.sequence(of: known.messageID) == nil {
             duplicates.insert(known.messageID, sequence: message.sequence, timeNs: message.timeNs)
         }
         if config.allowMessageTTL, let ttl = MessageTTL(known.ttl) {

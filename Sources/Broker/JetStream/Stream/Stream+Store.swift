@@ -9,7 +9,7 @@ extension Stream {
         if rules.contains(.discardNew), isWanted(publish) { try checkRoom(publish) }
         if let roomForBytes {
             let bytes = storedBytes(publish.subject.count, publish.headers.count, publish.body.count)
-            if let error = roomForBytes(bytes) { throw error }
+            if let error = roomForBytes(0, bytes) { throw error }
         }
         try append(&publish)
         makeRoom(publish)

@@ -26,14 +26,20 @@ final class Stream: ConsumerStream {
     var onConsumerRemoved: ((Consumer) -> Void)?
     /// Adds what is known of the streams that this one copies.
     var onInfo: ((inout StreamInfo) -> Void)?
+    /// Hears why nothing more is stored until a restart.
+    var onFailed: ((StoreError) -> Void)?
     /// Asked before a message is stored, if an account has limits: nil, or why there is no room for so many bytes more.
-    var roomForBytes: ((Int) -> APIError?)?
+    ///
+    /// `staged` are those of the messages that are stored together with the last.
+    var roomForBytes: ((_ staged: Int, _ last: Int) -> APIError?)?
 
     // MARK: What is decided but not durable
 
     var visibleSequence: UInt64
     /// Set when a write or a sync has failed: nothing more is stored until a restart.
     var failure: StoreError?
+    /// Set when the consumers' journal cannot be written any more: nothing that waits for it is confirmed until a restart.
+    var journalFailure: StoreError?
     var releases = ReleaseQueue()
     /// Answers that wait for a commit of the log or the journal, by ticket.
     var logWaits = CommitWaits()
@@ -45,10 +51,16 @@ final class Stream: ConsumerStream {
     var isReleasing = false
     var isLogCommitting = false
     var isJournalCommitting = false
-    /// What the journal is told in this turn relies on removals of this turn.
+    /// Messages were removed in this turn.
+    var hasRemovals = false
+    /// The log's commit that has the last removal of all.
+    var lastRemovalsTicket: UInt64 = 0
+    /// What the journal is told in this turn relies on removals so far.
     var journalReliesOnLog = false
-    /// The log's commit that has the last such removal.
+    /// The log's commit that has the last removal on which the journal relies.
     var removalsTicket: UInt64 = 0
+    /// A purge is removing messages, or a rollup.
+    var isPurging = false
     /// The journal's commit, while it waits for that.
     var waitingJournalJob: (job: CommitJob, syncs: Bool)?
     /// With an interval between syncs: when the next one is due, if something is written and not synced.
@@ -75,13 +87,15 @@ final class Stream: ConsumerStream {
     /// For bytes that are passed on at once.
     let scratch = ScratchBytes()
     /// Publishes that wait for something to come from the disk, and all behind them.
-    var held: [HeldPublish] = []
+    var held = HeldPublishes()
 
     // MARK: Batches
 
     /// What the earlier messages of a batch will have changed, while it is committed.
     var staging: BatchStaging?
     var atomicBatches = AtomicBatches()
+    /// What batches hold in the whole account.
+    var batchBytesInAccount: () -> Int = { 0 }
     var fastBatches: [[UInt8]: FastBatch] = [:]
 
     // MARK: What time brings
@@ -187,7 +201,8 @@ final class Stream: ConsumerStream {
         if !neverExpiring.isEmpty { neverExpiring.remove(sequence) }
         if !markers.isEmpty { markers.remove(sequence) }
         if !schedules.isEmpty { schedules[sequence] = nil }
-        for consumer in consumerList { consumer.messageRemoved(sequence, subject, bytes: bytes) }
+        hasRemovals = true
+        for consumer in consumerList { consumer.messageRemoved(sequence, subject, bytes: bytes, isTold: !isPurging) }
     }
 
     // MARK: Turns
@@ -260,12 +275,12 @@ final class Stream: ConsumerStream {
         let now = host.now
         let (left, overflow) = wallNs.subtractingReportingOverflow(now.wallNs)
         if overflow { return wallNs > now.wallNs ? UInt64.max : now.monotonicNs }
-        return left <= 0 ? now.monotonicNs : now.monotonicNs &+ UInt64(left)
+        return left <= 0 ? now.monotonicNs : saturatingSum(now.monotonicNs, UInt64(left))
     }
 
     /// The time of the next message: now, but later than that of every one before it.
     func nextTimeNs() -> Int64 {
-        lastTimeNs = max(host.now.wallNs, lastTimeNs &+ 1)
+        lastTimeNs = max(host.now.wallNs, lastTimeNs.addingClamped(1))
         return lastTimeNs
     }
 }
@@ -287,6 +302,9 @@ struct StreamSettings: Sendable {
     var atomicBatchMessagesMax = 1000
     /// Ours: what one batch may hold in memory.
     var atomicBatchBytesMax = 64 << 20
+    /// All of a stream's, and all of an account's.
+    var atomicBatchesBytesMax = 128 << 20
+    var accountBatchesBytesMax = 256 << 20
     var atomicBatchTimeoutNs: UInt64 = 10_000_000_000
     var fastBatchesMax = 1000
     var fastBatchTimeoutNs: UInt64 = 10_000_000_000
