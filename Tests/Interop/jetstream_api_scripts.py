@@ -378,7 +378,8 @@ def add_headers(add):
         ("CONSUMER.MSG.NEXT.S@.C", body) for body in ('{"max_bytes":1,"expires":50000000}', '{"max_bytes":1,"expires":50000000,"batch":2}')])
     used_up = {"durable_name": "C", "ack_policy": "explicit", "max_deliver": 1, "ack_wait": 300000000}
     add("floor under used up deliveries", [create({"subjects": ["s@.>"]}), ("CONSUMER.CREATE.S@.C", consumer(used_up))] + [
-        ("pub s@.a", "x")] * 3 + [("CONSUMER.MSG.NEXT.S@.C", '{"batch":3,"no_wait":true}'), ("CONSUMER.INFO.S@.C", "")])
+        ("pub s@.a", "x")] * 3 + [("CONSUMER.MSG.NEXT.S@.C", "")] * 3 + [
+        ("CONSUMER.MSG.NEXT.S@.C", '{"expires":600000000}'), ("CONSUMER.INFO.S@.C", "")])
 
 
 def a_half_read_stream(stream_config, consumer_config, delivered, acked):

@@ -17,12 +17,14 @@ final class StreamSubjects {
 
     /// Listens to what a configuration says, and no longer to what an earlier one said.
     func serve(_ config: StreamConfig, _ runtime: StreamRuntime) {
+        let subjects = Set(config.subjects)
         captured.removeAll { subscription in
-            guard !config.subjects.contains(subscription.subject) else { return false }
+            guard !subjects.contains(subscription.subject) else { return false }
             subscription.end()
             return true
         }
-        for subject in config.subjects where !captured.contains(where: { $0.subject == subject }) {
+        let held = Set(captured.map(\.subject))
+        for subject in config.subjects where !held.contains(subject) {
             captured.append(EndpointSubscription(subject, router: router, index: index, receiver: runtime))
         }
         for subscription in services { subscription.end() }
