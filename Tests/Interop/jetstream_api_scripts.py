@@ -333,43 +333,6 @@ def a_stream():
             ("CONSUMER.CREATE.S@.C", consumer({"durable_name": "C"}))]
 
 
-def a_half_read_stream(stream_config, consumer_config, delivered, acked):
-    """A stream with ten messages, and a consumer that was given some of them."""
-    steps = [create({"subjects": ["s@.>"], **stream_config}),
-             ("CONSUMER.CREATE.S@.C", consumer({"durable_name": "C", "ack_policy": "explicit", **consumer_config}))]
-    steps += [(f"pub s@.{'ab'[place % 2]}", str(place)) for place in range(10)] + [("CONSUMER.MSG.NEXT.S@.C", "")] * delivered
-    both = "filter_subject" not in consumer_config or "*" in consumer_config["filter_subject"]
-    for delivery in acked:
-        steps.append((f"pub $JS.ACK.S@.C.1.{delivery if both else 2 * delivery - 1}.{delivery}.0.0", "+ACK"))
-    # nats-server counts beside what it answers: it gets a moment.
-    return steps + [("STREAM.INFO.S@", ""), ("CONSUMER.INFO.S@.C", "")]
-
-
-def removals():
-    """What consumers show after messages were removed: (name, steps)."""
-    then = [("STREAM.INFO.S@", ""), ("CONSUMER.INFO.S@.C", ""), ("pub s@.a", "new"), ("CONSUMER.MSG.NEXT.S@.C", ""),
-            ("CONSUMER.INFO.S@.C", "")]
-    for config in PURGED_CONSUMERS:
-        for delivered, acked in ((0, ()), (4, ()), (4, (1,)), (4, (1, 2)), (4, (1, 2, 3, 4))):
-            for purge in PURGES:
-                text = json.dumps(purge)
-                within = config.get("filter_subject", "") == "s@.a" or "filter" not in text or "s@.>" in text or "zz" in text
-                if within or delivered == len(acked) or "9" in text:
-                    yield f"purge {text} with consumer {json.dumps(config)} {delivered} {acked}", \
-                        a_half_read_stream({}, config, delivered, acked) + [("STREAM.PURGE.S@", purge)] + then
-            for sequences in (1,), (3,), (7,), (4, 3), range(1, 11):
-                yield f"delete {list(sequences)} with consumer {json.dumps(config)} {delivered} {acked}", \
-                    a_half_read_stream({}, config, delivered, acked) + [("STREAM.MSG.DELETE.S@", {"seq": s}) for s in sequences] + then
-            for limit in {"max_msgs": 10}, {"max_msgs_per_subject": 5}:
-                yield f"{json.dumps(limit)} with consumer {json.dumps(config)} {delivered} {acked}", \
-                    a_half_read_stream(limit, config, delivered, acked) + [("pub s@.a", "x"), ("pub s@.a", "x"), ("pub s@.b", "x")] + then
-        for delivered in 0, 1:
-            yield f"rollups with consumer {json.dumps(config)} {delivered}", \
-                a_half_read_stream({"allow_rollup_hdrs": True}, config, delivered, ()) + [
-                    ("hpub s@.a", "NATS/1.0\r\nNats-Rollup: sub\r\n\r\nx"), ("CONSUMER.INFO.S@.C", ""),
-                    ("hpub s@.a", "NATS/1.0\r\nNats-Rollup: all\r\n\r\nx")] + then
-
-
 def head(*lines):
     return "NATS/1.0\r\n" + "".join(line + "\r\n" for line in lines) + "\r\n"
 
@@ -415,7 +378,45 @@ def add_headers(add):
         ("CONSUMER.MSG.NEXT.S@.C", body) for body in ('{"max_bytes":1,"expires":50000000}', '{"max_bytes":1,"expires":50000000,"batch":2}')])
     used_up = {"durable_name": "C", "ack_policy": "explicit", "max_deliver": 1, "ack_wait": 300000000}
     add("floor under used up deliveries", [create({"subjects": ["s@.>"]}), ("CONSUMER.CREATE.S@.C", consumer(used_up))] + [
-        ("pub s@.a", "x")] * 3 + [("CONSUMER.MSG.NEXT.S@.C", '{"batch":3,"no_wait":true}'), ("CONSUMER.INFO.S@.C", "")])
+        ("pub s@.a", "x")] * 3 + [("CONSUMER.MSG.NEXT.S@.C", "")] * 3 + [
+        ("CONSUMER.MSG.NEXT.S@.C", '{"expires":600000000}'), ("CONSUMER.INFO.S@.C", "")])
+
+
+def a_half_read_stream(stream_config, consumer_config, delivered, acked):
+    """A stream with ten messages, and a consumer that was given some of them."""
+    steps = [create({"subjects": ["s@.>"], **stream_config}),
+             ("CONSUMER.CREATE.S@.C", consumer({"durable_name": "C", "ack_policy": "explicit", **consumer_config}))]
+    steps += [(f"pub s@.{'ab'[place % 2]}", str(place)) for place in range(10)] + [("CONSUMER.MSG.NEXT.S@.C", "")] * delivered
+    both = "filter_subject" not in consumer_config or "*" in consumer_config["filter_subject"]
+    for delivery in acked:
+        steps.append((f"pub $JS.ACK.S@.C.1.{delivery if both else 2 * delivery - 1}.{delivery}.0.0", "+ACK"))
+    # nats-server counts beside what it answers: it gets a moment.
+    return steps + [("STREAM.INFO.S@", ""), ("CONSUMER.INFO.S@.C", "")]
+
+
+def removals():
+    """What consumers show after messages were removed: (name, steps)."""
+    then = [("STREAM.INFO.S@", ""), ("CONSUMER.INFO.S@.C", ""), ("pub s@.a", "new"), ("CONSUMER.MSG.NEXT.S@.C", ""),
+            ("CONSUMER.INFO.S@.C", "")]
+    for config in PURGED_CONSUMERS:
+        for delivered, acked in ((0, ()), (4, ()), (4, (1,)), (4, (1, 2)), (4, (1, 2, 3, 4))):
+            for purge in PURGES:
+                text = json.dumps(purge)
+                within = config.get("filter_subject", "") == "s@.a" or "filter" not in text or "s@.>" in text or "zz" in text
+                if within or delivered == len(acked) or "9" in text:
+                    yield f"purge {text} with consumer {json.dumps(config)} {delivered} {acked}", \
+                        a_half_read_stream({}, config, delivered, acked) + [("STREAM.PURGE.S@", purge)] + then
+            for sequences in (1,), (3,), (7,), (4, 3), range(1, 11):
+                yield f"delete {list(sequences)} with consumer {json.dumps(config)} {delivered} {acked}", \
+                    a_half_read_stream({}, config, delivered, acked) + [("STREAM.MSG.DELETE.S@", {"seq": s}) for s in sequences] + then
+            for limit in {"max_msgs": 10}, {"max_msgs_per_subject": 5}:
+                yield f"{json.dumps(limit)} with consumer {json.dumps(config)} {delivered} {acked}", \
+                    a_half_read_stream(limit, config, delivered, acked) + [("pub s@.a", "x"), ("pub s@.a", "x"), ("pub s@.b", "x")] + then
+        for delivered in 0, 1:
+            yield f"rollups with consumer {json.dumps(config)} {delivered}", \
+                a_half_read_stream({"allow_rollup_hdrs": True}, config, delivered, ()) + [
+                    ("hpub s@.a", "NATS/1.0\r\nNats-Rollup: sub\r\n\r\nx"), ("CONSUMER.INFO.S@.C", ""),
+                    ("hpub s@.a", "NATS/1.0\r\nNats-Rollup: all\r\n\r\nx")] + then
 
 
 def all_cases():
@@ -496,9 +497,9 @@ def all_cases():
                               ("STREAM.PURGE.S@", ""), ("STREAM.MSG.DELETE.S@", '{"seq":1}'),
                               ("STREAM.UPDATE.S@", stream({"subjects": ["s@.>"], "sealed": True, "deny_delete": True, "deny_purge": True})),
                               ("pub s@.a", "x"), ("STREAM.PURGE.S@", ""), ("STREAM.MSG.DELETE.S@", '{"seq":1}')])
+    add_headers(add)
     for name, steps in removals():
         add(name, steps)
-    add_headers(add)
     many = [create({"subjects": ["s@.>"]})] + [(f"CONSUMER.CREATE.S@.c{n:03}", consumer({})) for n in range(300)]
     add("pages of consumers", many + [("CONSUMER.LIST.S@", ""), ("CONSUMER.LIST.S@", '{"offset":256}'), ("CONSUMER.NAMES.S@", '{"offset":298}')])
     return cases

@@ -1,6 +1,7 @@
 """Streams with nats-py: publishing, reading, limits, headers that guard, and what a restart leaves."""
 
 import asyncio
+import json
 import random
 
 import nats.js.errors as errors
@@ -333,3 +334,25 @@ async def test_streams_are_created_side_by_side(t):
     await asyncio.to_thread(server.kill)
     client = await t.connect(await start(t))
     assert (await api(t, client, "STREAM.NAMES"))["streams"] == names
+
+
+async def test_audits_say_who_asked(t):
+    server = await start(t)
+    client, listener = await t.connect(server), await t.connect(server)
+    audits = await listener.subscribe("$JS.EVENT.ADVISORY.API")
+    await listener.flush()
+    await api(t, client, "STREAM.CREATE.A", {"name": "A"})
+    asked = json.loads((await audits.next_msg(timeout=t.seconds(5))).data)["client"]
+    assert (asked["id"], asked["acc"], asked["host"], asked["kind"], asked["client_type"]) == (
+        client.client_id, "$G", "127.0.0.1", "Client", "nats"), asked
+    assert asked["start"] and asked["server"], asked
+
+
+async def test_an_account_without_jetstream_is_told_so(t):
+    server = await start(t, config="""accounts {
+        A { users: [ { user: a, password: a } ] }
+        B { jetstream: enabled, users: [ { user: b, password: b } ] }
+    }""")
+    client = await t.connect(server, user="a", password="a")
+    error = await raises(ApiError, api(t, client, "INFO"))
+    assert error.code == 10039, error

@@ -34,7 +34,9 @@ import Testing
         stream.name = "S"
         stream.subjects = subjects
         let clock = ContinuousClock()
-        let took = try clock.measure { stream = try stream.checked(pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory()) }
+        let took = try clock.measure {
+            stream = try stream.checked(pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory())
+        }
         #expect(stream.subjects.count == 12_000 && took < .seconds(2), "\(took)")
         stream.subjects.append("orders.11999.x")
         do {

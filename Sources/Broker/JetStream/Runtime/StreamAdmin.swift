@@ -59,7 +59,8 @@ final class StreamAdmin {
     private func forward(_ message: Message, to name: ByteView, _ kind: APIResponse.Kind, _ account: JetStreamAccount) {
         guard let entry = account.stream(name.string) else {
             return router.refuse(
-                APICall(message, kind, account, client: router.origin.clientID), account.offline(name.string) ?? .streamNotFound)
+                APICall(message, kind, account, client: router.origin.clientID), account.offline(name.string) ?? .streamNotFound
+            )
         }
         router.endpoints.stage(
             to: entry.requests, from: router.origin, subject: message.subject, reply: message.reply,
