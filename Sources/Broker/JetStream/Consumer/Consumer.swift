@@ -145,10 +145,11 @@ final class Consumer {
         kept.initialize(to: recovered.state)
         let settings = settings
         state.setClocks(now: stream.host.now) { settings.ackWait(deliveries: $0) }
-        let isAhead = agreeWithLog(isKeyed: keyed != nil)
+        let hasChanged = agreeWithLog(isKeyed: keyed != nil)
         begin(keyed)
-        // What the journal says of sequences that come again must not be said of other messages after the next restart.
-        if isAhead { writeWhole(stream.host.now) }
+        // What the journal says of sequences that come again must not be said of other messages after the next restart, and
+        // what it tells from here on builds upon the state as it is now.
+        if hasChanged { writeWhole(stream.host.now) }
     }
 
     deinit {
@@ -172,34 +173,37 @@ final class Consumer {
 
     /// Drops what a stream that was cut or emptied in the meantime no longer has.
     ///
-    /// - Returns: whether the stream ends before what the consumer knows of it, as it may where not every commit syncs.
+    /// - Returns: whether that changed anything. The stream may even end before what the consumer knows of it, where not every
+    ///   commit syncs.
     private func agreeWithLog(isKeyed: Bool) -> Bool {
         let log = stream.log, last = log.state.lastSequence
-        var isAhead = false
+        var hasChanged = false
         var slot = state.pending.first
         while slot != PendingTable.none {
             let sequence = state.pending[slot].sequence, following = state.pending.next(slot)
-            isAhead = isAhead || sequence > last
-            if sequence > last || !log.contains(sequence) { state.finish(slot) }
+            if sequence > last || !log.contains(sequence) {
+                hasChanged = true
+                state.finish(slot)
+            }
             slot = following
         }
         for sequence in Array(state.exhausted.keys) where sequence > last || !log.contains(sequence) {
-            isAhead = isAhead || sequence > last
+            hasChanged = true
             state.exhausted[sequence] = nil
         }
         if state.lastPerSubject.end > last {
-            isAhead = true
+            hasChanged = true
             state.lastPerSubject = LastPerSubject(state.lastPerSubject.remaining.filter { $0 <= last }, end: last)
         }
         if state.delivered.stream > last && !waitsForItsStart(behind: last, isKeyed: isKeyed) {
-            isAhead = true
+            hasChanged = true
             state.delivered.stream = last
             state.ackFloor.stream = min(state.ackFloor.stream, last)
         }
         nextSequence =
             state.lastPerSubject.isEmpty
             ? max(state.delivered.stream + 1, log.state.firstSequence) : state.lastPerSubject.first
-        return isAhead
+        return hasChanged
     }
 
     /// Whether it was told to begin where the stream has not come to yet, and has delivered nothing.
