@@ -208,11 +208,14 @@ final class Consumer {
 
     /// Whether it was told to begin where the stream has not come to yet, and has delivered nothing.
     private func waitsForItsStart(behind last: UInt64, isKeyed: Bool) -> Bool {
+        let isToldByConfig = config.deliverPolicy == .byStartSequence && config.startSequence > last
         // What a keyed consumer has delivered is not known here: rather too much than too little.
-        if isKeyed { return config.deliverPolicy == .byStartSequence && config.startSequence > last }
+        if isKeyed || isToldByConfig { return isToldByConfig && (isKeyed || state.delivered.consumer == 0) }
         switch config.deliverPolicy {
         case .new, .last, .lastPerSubject: return false
-        case .all, .byStartSequence, .byStartTime: return state.delivered.consumer == 0
+        // A reset may have told it so; or the stream was longer once, and a crash has taken its end back.
+        case .all, .byStartSequence, .byStartTime:
+            return state.delivered.consumer == 0 && (stream.log as? FileLog)?.recoveryReport.wasClean ?? true
         }
     }
 
