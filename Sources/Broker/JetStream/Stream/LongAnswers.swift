@@ -100,6 +100,8 @@ extension Stream {
         } else {
             longAnswers.dueNs = .max
         }
+        // This turn's share is used up.
+        if steps <= 0 && longAnswers.dueNs < .max { longAnswers.dueNs = max(longAnswers.dueNs, nowNs &+ 1) }
     }
 
     /// - Returns: when it goes on; nil if it does not, or only when something has come from the disk.

@@ -249,7 +249,9 @@ final class Stream: ConsumerStream {
         consider(atomicBatches.nextDeadlineNs)
         consider(fastBatchDeadlineNs)
         if longAnswers.dueNs < .max { consider(longAnswers.dueNs) }
-        if loadWaits.hasReady || sweepsFrom != nil { consider(host.now.monotonicNs) }
+        if loadWaits.hasReady { consider(host.now.monotonicNs) }
+        // No two pieces at one time: others come between.
+        if sweepsFrom != nil { consider(sweptNs &+ 1) }
         if consumerDeadlineNs < .max { consider(consumerDeadlineNs) }
         return next
     }
