@@ -170,8 +170,8 @@ extension KeyedDelivery {
         let slot = table.insert(recovered.sequence, 0)
         table[slot].delivery = recovered.delivery
         table[slot].attempts = recovered.attempts
-        table[slot].total = recovered.total
-        table[slot].reason = recovered.reason
+        table.at(slot).pointee.total = recovered.total
+        table.at(slot).pointee.reason = recovered.reason
         if recovered.hash != 0 { unresolvedHashes[slot] = recovered.hash }
         if !recovered.error.isEmpty { errors[slot] = recovered.error }
         switch recovered.state {

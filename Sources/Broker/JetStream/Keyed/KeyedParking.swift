@@ -19,7 +19,7 @@ extension KeyedDelivery {
     func park(_ slot: OutstandingTable.Slot, _ reason: ParkReason) {
         lastVersion += 1
         table[slot].holder = lastVersion
-        table[slot].reason = reason
+        table.at(slot).pointee.reason = reason
         record.park(table[slot].sequence, version: lastVersion, reason: reason, error: errors[slot] ?? [])
         settle(slot, to: .parking)
     }
@@ -27,7 +27,7 @@ extension KeyedDelivery {
     /// The park is durable: it counts, and whoever listens is told.
     func parkTakesEffect(_ slot: OutstandingTable.Slot) {
         let now = host.now
-        table[slot].isUnpinned = settings.parkRetention == .expire
+        table.at(slot).pointee.isUnpinned = settings.parkRetention == .expire
         table.move(slot, to: .parked, moment: UInt64(max(0, now.wallNs)))
         parksTotal += 1
         if !draining.isEmpty { pinned -= draining.end(table[slot].key, table[slot].sequence) }
@@ -47,7 +47,7 @@ extension KeyedDelivery {
         record.add(.retried, table[slot].sequence)
         endPark(slot, .retried, bytes: nil)
         table[slot].attempts = 0
-        table[slot].reason = .none
+        table.at(slot).pointee.reason = .none
         // No filter of the consumer may match it any more.
         if wants(table[slot].sequence) { settle(slot) } else { finish(slot) }
     }
@@ -195,7 +195,7 @@ extension KeyedDelivery {
         draining = DrainingKeys()
         var slot = table.firstParked
         while slot != OutstandingTable.none {
-            table[slot].isUnpinned = settings.parkRetention == .expire
+            table.at(slot).pointee.isUnpinned = settings.parkRetention == .expire
             addToParked(slot, 1)
             slot = table.following(slot)
         }
@@ -210,7 +210,7 @@ extension KeyedDelivery {
         while slot != OutstandingTable.none && pinned.bytes > most {
             if !table[slot].isUnpinned {
                 addToParked(slot, -1)
-                table[slot].isUnpinned = true
+                table.at(slot).pointee.isUnpinned = true
                 addToParked(slot, 1)
                 let entry = table[slot]
                 advise(.unpinned(sequence: entry.sequence, key: keyText(entry), version: entry.holder))

@@ -142,6 +142,9 @@ struct OutstandingTable: ~Copyable {
         @inline(__always) nonmutating _modify { yield &entry(slot).pointee }
     }
 
+    /// To set what is computed of an entry: through the subscript the compiler cannot build that for the thread sanitizer.
+    @inline(__always) func at(_ slot: Slot) -> UnsafeMutablePointer<Entry> { entry(slot) }
+
     @inline(__always) private func entry(_ slot: Slot) -> UnsafeMutablePointer<Entry> {
         assert(slot < usedSlots)
         return OutstandingTable.entry(chunks, slot)
