@@ -11,7 +11,7 @@ MONITOR_PORT ?= 8222
 PYTHON := .venv/bin/python
 SWIFT_BUILD := swift build -c release --static-swift-stdlib
 
-.PHONY: help build run test unit interop protocol jetstream-api conformance crash simulate keyed-simulation fuzz sanitize tsan asan \
+.PHONY: help build run test unit interop protocol jetstream-api conformance crash simulate keyed-simulation keyed-pool fuzz sanitize tsan asan \
 	soak onewrite bench lint format packages test-packages
 
 help:
@@ -64,6 +64,10 @@ crash: test-packages build
 # stopped; `rm .build/simulate/keyed-progress` begins anew.
 keyed-simulation: packages
 	@scripts/keyed_simulation.sh --deliveries $(if $(DELIVERIES),$(DELIVERIES) --progress .build/simulate/keyed-progress,1000000)
+
+# Four processes of stock clients over BOOKINGS bookings with 20 events each, killed at random as the broker is.
+keyed-pool: test-packages build
+	@KEYED_BOOKINGS=$(or $(BOOKINGS),10000) INTEROP_SLOW=12 $(PYTHON) Tests/Interop/run.py --label keyed-pool --only test_a_pool
 
 # Streams and consumers for a simulated day a seed, beside a model: SEEDS=1..10000, or one with SEED=. It goes on where it
 # stopped; another range, or `rm .build/simulate/progress`, begins anew.

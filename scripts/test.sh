@@ -38,6 +38,7 @@ unit() {
 }
 
 lint() { scripts/format.sh lint; }
+pool() { KEYED_BOOKINGS=10000 INTEROP_SLOW=12 .venv/bin/python Tests/Interop/run.py --label keyed-pool --only test_a_pool; }
 python() { .venv/bin/python "$@"; }
 
 part build swift build -c release --static-swift-stdlib
@@ -54,6 +55,7 @@ part conformance python Tests/Conformance/conformance.py
 part power-failures scripts/crash.sh 5000
 part crash python Tests/Crash/crash.py --cycles 25
 part keyed-simulation scripts/keyed_simulation.sh --deliveries 1000000
+part keyed-pool pool
 part onewrite Tests/Soak/onewrite.sh 100000
 part simulate scripts/simulate.sh --seeds 1..14
 part fuzz scripts/fuzz.sh
