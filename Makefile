@@ -3,7 +3,7 @@
 #   make build        release binaries in .build/release/
 #   make run          a broker on PORT (4222) with monitoring on MONITOR_PORT (8222), and a demonstration
 #   make test         the whole suite; its parts also run alone:
-#   make unit interop protocol jetstream-api conformance crash simulate fuzz sanitize soak onewrite
+#   make unit interop protocol jetstream-api conformance crash simulate keyed-simulation keyed-pool fuzz sanitize soak onewrite
 #   make bench lint format
 SHELL := /bin/sh
 PORT ?= 4222
