@@ -166,7 +166,7 @@ extension FileLog {
             erasures.removeFirst(erased)
             maintenance.hasDead = true
             // They may hold what has been overwritten.
-            windows.removeAll()
+            forgetReads()
             recentBlock = nil
         }
         committing.newSegments.removeAll()
@@ -205,7 +205,7 @@ extension FileLog {
     public func releaseMemory() {
         recentBlock = nil
         spareBuffer = nil
-        windows.removeAll()
+        forgetReads()
         guard !isCommitting else { return }
         for segment in segments where !segment.isNew { segment.setFile(nil) }
     }

@@ -130,9 +130,16 @@ extension FileLog {
         if let recentBlock, recentBlock.segment === segment, let bytes = recentBlock.bytes(at: place) {
             return .bytes(bytes, isVerified: true)
         }
+        if let bytes = cache.bytes(segment.id, place, count) { return .bytes(bytes, isVerified: false) }
         let size = min(windows.readSize(segment.id, place, count), segment.written - place)
         do {
             let file = try open(segment)
+            if !waits && size <= options.singleReadBytes {
+                try cache.fill(segment.id, place, end: segment.written) { target, count, place throws(DiskError) in
+                    try file.readCached(target, count, at: place)
+                }
+                if let bytes = cache.bytes(segment.id, place, count) { return .bytes(bytes, isVerified: false) }
+            }
             let buffer = windows.makeBuffer(segment.id, place, size)
             var read = 0
             if waits {
@@ -161,6 +168,12 @@ extension FileLog {
         } catch {
             return .failed(.disk(error))
         }
+    }
+
+    /// What has been read may not be in the files any more.
+    func forgetReads() {
+        windows.removeAll()
+        cache.removeAll()
     }
 
     /// A message that cannot be read any more: reported, and gone.

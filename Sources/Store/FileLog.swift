@@ -78,6 +78,7 @@ public final class FileLog: MessageLog {
     // MARK: Reading
 
     let windows: ReadWindows
+    let cache: ReadCache
     var reads = ReadQueue()
     public var onLoaded: (() -> Void)?
     /// Called on the loop when `beginRead` has work for a thread that may wait; at once when it is set after somebody has asked.
@@ -102,6 +103,7 @@ public final class FileLog: MessageLog {
         self.disk = disk
         self.options = options
         windows = ReadWindows(options)
+        cache = ReadCache(options)
         index.sizeOf = { [unowned self] owner, place in self.header(owner, place)?.streamSize ?? 0 }
     }
 

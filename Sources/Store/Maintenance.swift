@@ -336,7 +336,7 @@ extension FileLog {
                 erasures[place].place = written.moves.first { $0.sequence == sequence }?.newPlace ?? 0
             }
             index.thin(owner: segment.ordinal)
-            windows.removeAll()
+            forgetReads()
         }
     }
 

@@ -43,8 +43,9 @@ final class KeyIndex {
         @inline(__always) _modify { yield &keptNames.pointee }
     }
     private let keptNames: UnsafeMutablePointer<KeyNames>
-    /// With a token: which key a subject has, by the subject's number.
-    private var keysOfSubjects = KeysOfSubjects()
+    private let subjects: SubjectTable
+    /// With a token: which key a subject has, by the subject's number. Behind a pointer likewise.
+    private let keysOfSubjects: UnsafeMutablePointer<KeysOfSubjects>
     private var pages: [KeyPage] = []
     private var farLinks: [UInt64: UInt64] = [:]
     /// What is covered: from `start` on, and before `end`.
@@ -67,6 +68,9 @@ final class KeyIndex {
         self.log = log
         keptNames = .allocate(capacity: 1)
         keptNames.initialize(to: KeyNames())
+        subjects = log.subjects
+        keysOfSubjects = .allocate(capacity: 1)
+        keysOfSubjects.initialize(to: KeysOfSubjects())
         everything = SubjectFilter([], log.subjects)
         if case .header(let name) = definition { headerName = Array(name.utf8) } else { headerName = [] }
     }
@@ -75,11 +79,13 @@ final class KeyIndex {
         for page in pages { page.free() }
         keptNames.deinitialize(count: 1)
         keptNames.deallocate()
+        keysOfSubjects.deinitialize(count: 1)
+        keysOfSubjects.deallocate()
     }
 
     /// Bytes that it holds.
     var memory: Int {
-        names.memory + keysOfSubjects.memory + pages.reduce(0) { $0 + $1.memory } + farLinks.count * 32
+        names.memory + keysOfSubjects.pointee.memory + pages.reduce(0) { $0 + $1.memory } + farLinks.count * 32
     }
 
     // MARK: Consumers
@@ -142,14 +148,13 @@ final class KeyIndex {
 
     /// A subject that was there before mostly has the key that it had: then neither text is looked at.
     private func append(_ sequence: UInt64, _ subject: SubjectID, keyAt place: Int) {
-        let subjects = log.subjects
-        if let known = keysOfSubjects.find(subject, subjects.epoch), names.isSame(known) {
+        if let known = keysOfSubjects.pointee.find(subject, subjects.epoch), names.isSame(known) {
             names.retain(known.id)
             return append(sequence, known.id)
         }
         guard let text = Subject.token(subjects.subject(subject), at: place), !text.isEmpty else { return }
         let key = names.use(text)
-        if key != 0 { keysOfSubjects.set(subject, names.issue(of: key)) }
+        if key != 0 { keysOfSubjects.pointee.set(subject, names.issue(of: key)) }
         append(sequence, key)
     }
 
@@ -308,12 +313,15 @@ final class KeyIndex {
         guard end > 0 else { return }
         var left = min(compactCredit, end)
         compactCredit = 0
+        let needs = users.map(\.needs.lowest)
+        func isNeeded(_ sequence: UInt64, _ key: KeyID) -> Bool {
+            for lowest in needs { if let from = lowest(key), from <= sequence { return true } }
+            return false
+        }
         while left > 0 {
             if compactPlace >= end { compactPlace = 0 }
             left -= 1
-            pages[compactPlace].compact { sequence, key in
-                users.contains { user in user.needs.lowest(key).map { $0 <= sequence } ?? false }
-            } dropped: { sequence, entry in
+            pages[compactPlace].compact(isNeeded) { sequence, entry in
                 if entry.distance == KeyPage.Entry.far { farLinks[sequence] = nil }
                 names.release(entry.key)
             }

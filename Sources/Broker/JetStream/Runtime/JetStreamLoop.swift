@@ -11,7 +11,8 @@ final class JetStreamLoop {
     private static let roundsMax = 16
 
     let shared: JetStream
-    unowned let router: Router
+    /// Unchecked: it owns this object, and is asked for the time of every message.
+    unowned(unsafe) let router: Router
     let admin: StreamAdmin
     private(set) var streams: [UInt64: StreamRuntime] = [:]
     /// Streams with something to decide at the end of this turn.
