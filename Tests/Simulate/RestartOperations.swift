@@ -270,6 +270,9 @@ extension Simulation {
         _ = model.removeAll { message in !consumers.values.contains { $0.waits(for: message) } }
     }
 
+    /// How long the journal may have what nobody waits for without a sync: a tenth of a second, by a timer that may be late.
+    private static let journalSyncNs: UInt64 = 110_000_000
+
     /// A consumer is never ahead of what it has delivered, and keeps what it had before the last turns.
     ///
     /// - Parameter sinceNs: what was decided since then may be forgotten, and what was deleted may be back.
@@ -292,8 +295,10 @@ extension Simulation {
             }
             consumers[name]?.adopt(actual, nowNs: nowNs)
         }
-        guard sinceNs != nil else { return }
         for actual in world.registry.all where consumers[actual.name] == nil && !actual.config.direct {
+            // Nobody was told that it went for want of a client, and the journal is synced a moment later.
+            let isIdleEndForgotten = idleEnds[actual.name].map { $0 + Simulation.journalSyncNs >= nowNs } ?? false
+            guard sinceNs != nil || isIdleEndForgotten else { continue }
             takeOver(actual)
             consumers[actual.name]?.adopt(actual, nowNs: nowNs)
         }

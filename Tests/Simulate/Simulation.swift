@@ -52,6 +52,8 @@ final class Simulation {
     // MARK: Consumers
 
     var consumers: [String: ConsumerModel] = [:]
+    /// When those went that had no client for too long.
+    var idleEnds: [String: UInt64] = [:]
     /// Deliveries that clients have and may answer.
     var held: [Sent] = []
     /// Statuses that must come, by inbox.
