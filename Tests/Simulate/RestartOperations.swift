@@ -12,11 +12,11 @@ extension Simulation {
         note("restart, \(gap / 1_000_000) ms later")
         let waiting = consumers.values.flatMap(\.requests).map(\.reply).filter { world.interests.contains($0) }
         try world.restart(afterNs: gap)
-        checkpoints = []
         copiedEnd = 0
         copied = []
         dropMemoryConsumers()
         model.restart(nowNs: world.now.wallNs)
+        beginCheckpoints()
         for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
         // Who waited is told that the broker ends.
         for reply in waiting { ended[reply] = "409 Server Shutdown" }
@@ -51,6 +51,15 @@ extension Simulation {
         while checkpoints.count > 1, checkpoints[1].atNs <= sureNs { checkpoints.removeFirst() }
         let last = checkpoints[0].model.lastSequence
         self.model.recent?.removeAll { $0.sequence <= last }
+    }
+
+    /// What a start has found is on the platter; what the broker has done since, such as firing schedules, need not be.
+    private func beginCheckpoints() {
+        checkpoints = []
+        guard settings.syncPolicy != .always else { return }
+        var model = model
+        model.recent = nil
+        checkpoints = [(world.now.monotonicNs, model)]
     }
 
     /// Whether what was acknowledged just now may be lost.
@@ -91,7 +100,6 @@ extension Simulation {
         dropMemoryConsumers()
         try adopt(before, burst)
         try adoptConsumers(sinceNs: earliest?.atNs)
-        checkpoints = []
         let end = model.lastSequence
         if settings.syncPolicy != .always {
             // What has gone since the broker came back may be back after the next crash, too.
@@ -99,6 +107,7 @@ extension Simulation {
         } else {
             model.recent?.append(contentsOf: burst.created.filter { $0.sequence <= end })
         }
+        beginCheckpoints()
         copiedEnd = 0
         copied = []
     }
