@@ -1,10 +1,10 @@
 #!/bin/sh
 # The whole suite, part by part. Each part prints its own "N passed, N failed"; a part that fails does not stop the
-# next one, and the end adds up and names what failed.
+# next one, and the end repeats what failed and adds up.
 set -u
 cd "$(dirname "$0")/.."
 all=$(mktemp)
-trap 'rm -f "$all"' EXIT
+trap 'rm -f "$all" "$all".*' EXIT
 failures=""
 
 # part NAME COMMAND...: runs a part, keeps its output for the total.
@@ -17,7 +17,10 @@ part() {
     { "$@" 2>&1; echo $? >"$all.code"; } | tee "$all.part"
     code=$(cat "$all.code")
     cat "$all.part" >>"$all"
-    [ "$code" -eq 0 ] || failures="$failures $name"
+    if [ "$code" -ne 0 ]; then
+        failures="$failures $name"
+        { echo "=== failed in $name"; grep -aE -A9 '^--- |✘|^FAILED|error:' "$all.part" | head -30 | cut -c 1-300; } >>"$all.why"
+    fi
     grep -Eq '(^|[ :])[0-9]+ passed, [0-9]+ failed$' "$all.part" || {
         if [ "$code" -eq 0 ]; then line="$name: 1 passed, 0 failed"; else line="$name: 0 passed, 1 failed"; fi
         echo "$line" | tee -a "$all"
@@ -63,6 +66,7 @@ part tsan scripts/sanitize.sh thread
 part soak python Tests/Soak/soak.py --seconds "${DURATION_S:-60}"
 
 echo
+if [ -n "$failures" ]; then cat "$all.why"; fi
 sed -nE 's/.*(^|[ :])([0-9]+) passed, ([0-9]+) failed$/\2 \3/p' "$all" |
     awk '{ passed += $1; failed += $2 } END { printf "make test: %d passed, %d failed\n", passed, failed }'
 if [ -n "$failures" ]; then

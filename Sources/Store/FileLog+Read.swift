@@ -191,9 +191,11 @@ extension FileLog {
         if reads.running == nil { onNeedsRead?() }
     }
 
+    var hasReadsToBegin: Bool { reads.running == nil && !reads.waiting.isEmpty }
+
     /// The next read that must wait for the device; nil if there is none or one is under way.
     public func beginRead() -> CommitJob? {
-        guard reads.running == nil, !reads.waiting.isEmpty else { return nil }
+        guard hasReadsToBegin else { return nil }
         let task = reads.waiting.removeFirst()
         reads.running = task
         return CommitJob {

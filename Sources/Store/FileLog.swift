@@ -80,8 +80,10 @@ public final class FileLog: MessageLog {
     let windows: ReadWindows
     var reads = ReadQueue()
     public var onLoaded: (() -> Void)?
-    /// Called on the loop when `beginRead` has work for a thread that may wait.
-    public var onNeedsRead: (() -> Void)?
+    /// Called on the loop when `beginRead` has work for a thread that may wait; at once when it is set after somebody has asked.
+    public var onNeedsRead: (() -> Void)? {
+        didSet { if hasReadsToBegin { onNeedsRead?() } }
+    }
     public var onRemoved: ((_ sequence: UInt64, _ subject: SubjectID, _ bytes: Int) -> Void)?
     /// Called on the loop when a message turns out to be damaged.
     public var onLost: ((_ sequence: UInt64, _ reason: String) -> Void)?

@@ -193,6 +193,28 @@ class Crash:
             load.again(stream, list(again[stream.name].values()) + sample)
             self.tally["publishes sent again"] += len(again[stream.name])
 
+    def what_it_does(self):
+        """Of a broker that does not answer: where its threads are, what it says of its consumers, and its last log lines."""
+        words = []
+        for task in sorted(os.listdir(f"/proc/{self.server.pid}/task"), key=int):
+            lines = []
+            for name in ("comm", "stat", "wchan"):
+                try:
+                    with open(f"/proc/{self.server.pid}/task/{task}/{name}") as file:
+                        lines.append(file.read())
+                except OSError as error:
+                    lines.append(str(error))
+            words.append(f"thread {lines[0].strip()} {lines[1].rpartition(')')[2].split()[:1]} {lines[2].strip()}")
+        try:
+            wire = Wire(self.server.port)
+            for stream in self.streams:
+                words.append(f"STREAM.INFO: {wire.request(f'STREAM.INFO.{stream.name}')['state']}")
+                words.append(f"CONSUMER.LIST: {wire.request(f'CONSUMER.LIST.{stream.name}')['consumers']}")
+            wire.close()
+        except (Gone, Silent, Refused) as error:
+            words.append(f"{type(error).__name__}: {error}")
+        return words + ["its log: " + self.server.log[-1500:]]
+
     def run_cycle(self, last):
         """Start, check, work, kill."""
         self.cycle += 1
@@ -233,6 +255,7 @@ class Crash:
                 self.faults.append(f"the connection broke without a kill: {error}")
         except (Silent, Refused) as error:
             self.faults.append(f"{type(error).__name__}: {error}")
+            self.faults += self.what_it_does()
         finally:
             if load:
                 load.close()
@@ -252,10 +275,10 @@ class Crash:
             if self.faults:
                 failed += 1
                 print(f"--- FAILED cycle {cycle} of seed {self.options.seed}")
-                for fault in self.faults[:10]:
+                for fault in self.faults[:20]:
                     print(f"    {fault}")
-                if len(self.faults) > 10:
-                    print(f"    and {len(self.faults) - 10} more")
+                if len(self.faults) > 20:
+                    print(f"    and {len(self.faults) - 20} more")
                 if failed >= self.options.failures:
                     print("crash: giving up")
                     break

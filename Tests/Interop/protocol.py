@@ -115,8 +115,28 @@ class Connection:
         try:
             for piece in [data[i:i + 1] for i in range(len(data))] if split else [data]:
                 self.socket.sendall(piece)
+                if split:
+                    self.wait_until_read(ANSWER_SECONDS)
         except ConnectionError:
             pass  # the server has closed; its last words are still to be read
+
+    def wait_until_read(self, seconds):
+        """Waits until the server has read all that was sent, so that two bytes never reach it in one read."""
+        try:
+            ends = self.socket.getsockname(), self.socket.getpeername()
+        except OSError:
+            return  # the server has closed
+        ours, theirs = (f"{socket.inet_aton(host)[::-1].hex().upper()}:{port:04X}" for host, port in ends)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            queues = {}
+            with open("/proc/net/tcp") as table:
+                for line in table:
+                    words = line.split()
+                    queues[words[1], words[2]] = words[4].split(":")
+            unacknowledged, unread = queues.get((ours, theirs)), queues.get((theirs, ours))
+            if unread is None or (unacknowledged and int(unacknowledged[0], 16) == 0 and int(unread[1], 16) == 0):
+                return
 
     def operations(self):
         return parse(self.data) + ["closed" if self.closed else "open"]

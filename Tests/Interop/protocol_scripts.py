@@ -171,10 +171,10 @@ def verbs():
     script("bare LF ends lines", b"SUB foo 1\nPUB foo 2\r\nhi\r\nPING\n")
     script("bare LF after payload", b"SUB foo 1\r\nPUB foo 2\r\nhi\nPING\r\n")
     script("bare CR in the line", b"SUB fo\ro 1\r\nPUB foo 2\r\nhi\r\n")
-    # A bare CR in a line that ends in a bare LF is left out: nats-server takes the line's last byte for the CR then.
+    # A bare CR in a line that ends in a bare LF is left out: nats-server takes the line's last byte for the CR then. So are lines
+    # with a CR that come in pieces: nats-server drops the CR where its reads happen to end, brokerd reads the same bytes alike.
     for line in (b"f\roo 1", b"foo\r 1", b"foo b\rar 1", b"\r 1", b"foo 1\r", b"foo \r1", b"foo\r1", b"foo 1 \r", b"foo 1\r "):
         script(f"CR in the arguments of PUB: {line!r}", b"SUB > 1\r\nPUB " + line + b"\r\nx\r\n")
-        script(f"CR in the arguments of PUB: {line!r}, split", b"SUB > 1\r\nPUB " + line + b"\r\nx\r\n", split=True)
     for line in (b"f\rx b\ry 12 12", b"foo 1\r2 12", b"foo 12\r 12", b"foo 12 12\r"):
         script(f"CR in the arguments of HPUB: {line!r}", b"SUB > 1\r\nHPUB " + line + b"\r\nNATS/1.0\r\n\r\n\r\n")
     for line in (b"SUB f\roo 1", b"SUB foo\r 1", b"SUB foo q\r1", b"SUB foo 5\r1", b"SUB foo 1\r\nUNSUB 1\r1", b"SUB\rfoo 1"):

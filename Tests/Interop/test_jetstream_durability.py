@@ -60,3 +60,37 @@ async def test_damage_is_reported(t):
     assert (await api(t, client, "STREAM.INFO.S"))["state"]["lost"]["msgs"] == [2, 4]
     # Nothing is deleted on that account, and the stream goes on.
     assert (await js.publish("s.9", b"on")).seq == 6
+
+
+def forget_pages(folder):
+    """Takes the store's files out of the page cache, as after a restart of the machine."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(os.path.join(where, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(descriptor)
+
+
+async def test_a_cold_start(t):
+    server = await start(t)
+    client = await t.connect(server)
+    js = client.jetstream()
+    await js.add_stream(name="S", subjects=["s.*"])
+    for number in range(50):
+        await js.publish(f"s.{number}", b"x" * 10_000, headers={"Nats-Msg-Id": f"id-{number}"})
+    await client.close()
+    server.stop()
+    forget_pages(os.path.join(t.folder.name, "store"))
+    # What the stream has to know of its messages has to come from the disk, and nobody else asks for anything.
+    server = await start(t)
+    client = await t.connect(server)
+    js = client.jetstream()
+    consumer = await js.pull_subscribe("s.*", "C")
+    messages = await consumer.fetch(50, timeout=t.seconds(5))
+    assert [message.metadata.sequence.stream for message in messages] == list(range(1, 51)), len(messages)
+    ack = await js.publish("s.7", b"again", headers={"Nats-Msg-Id": "id-7"}, timeout=t.seconds(5))
+    assert (ack.seq, ack.duplicate) == (8, True), ack
+    assert (await js.publish("s.7", b"new", headers={"Nats-Msg-Id": "id-new"})).seq == 51

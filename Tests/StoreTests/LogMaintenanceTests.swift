@@ -230,6 +230,34 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
     #expect(loaded == 1)
 }
 
+/// A stream reads what it has to know of its messages before anybody can run its reads.
+@Test func logTellsOfReadsThatCameBeforeItsListener() throws {
+    let directory = try TemporaryDirectory()
+    let path = "\(directory.path)/log"
+    do {
+        let log = try FileLog.open(directory: path, disk: SystemDisk())
+        try log.publish("s")
+        try log.commitAll()
+        try log.close()
+    }
+    let log = try FileLog.open(directory: path, disk: FailingDisk())
+    guard case .reading = log.load(1) else {
+        Issue.record("it was read at once")
+        return
+    }
+    var asked = 0
+    log.onNeedsRead = { asked += 1 }
+    #expect(asked == 1)
+    log.finishRead(try #require(log.beginRead()).run())
+    // Nothing is left to be read.
+    log.onNeedsRead = { asked += 1 }
+    #expect(asked == 1)
+    guard case .message = log.load(1) else {
+        Issue.record("it has not been read")
+        return
+    }
+}
+
 @Test func logStopsWhenAWriteFails() throws {
     let directory = try TemporaryDirectory()
     let disk = FailingDisk()
