@@ -187,6 +187,9 @@ struct Recovery {
 
     private mutating func take(_ header: BlockHeader) {
         synced = max(synced, header.synced)
+        // A batch goes out in one commit. What was begun before the last sync was whole, if only because the rest was removed
+        // again, and what follows is another one.
+        if let start = batchStart, start < synced { batchStart = nil }
         floor = max(floor, header.floor)
         expect(upTo: header.lastMessage)
         if header.nextSequence > 0 { log.index.skip(to: header.nextSequence - 1) }

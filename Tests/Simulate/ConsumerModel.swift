@@ -246,6 +246,8 @@ struct ConsumerModel {
     mutating func ack(_ sequence: UInt64, delivery: UInt64) -> [UInt64] {
         guard tracks, wasDelivered(sequence) else { return [] }
         guard config.ackPolicy == .all else {
+            // What it has passed over is not for it to take away: the ack may be for an earlier consumer of this name.
+            guard pending[sequence] != nil || exhausted.contains(sequence) else { return [] }
             finish(sequence)
             exhausted.remove(sequence)
             return [sequence]

@@ -12,11 +12,11 @@ extension Simulation {
         note("restart, \(gap / 1_000_000) ms later")
         let waiting = consumers.values.flatMap(\.requests).map(\.reply).filter { world.interests.contains($0) }
         try world.restart(afterNs: gap)
-        checkpoints = []
         copiedEnd = 0
         copied = []
         dropMemoryConsumers()
         model.restart(nowNs: world.now.wallNs)
+        beginCheckpoints()
         for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
         // Who waited is told that the broker ends.
         for reply in waiting { ended[reply] = "409 Server Shutdown" }
@@ -51,6 +51,15 @@ extension Simulation {
         while checkpoints.count > 1, checkpoints[1].atNs <= sureNs { checkpoints.removeFirst() }
         let last = checkpoints[0].model.lastSequence
         self.model.recent?.removeAll { $0.sequence <= last }
+    }
+
+    /// What a start has found is on the platter; what the broker has done since, such as firing schedules, need not be.
+    private func beginCheckpoints() {
+        checkpoints = []
+        guard settings.syncPolicy != .always else { return }
+        var model = model
+        model.recent = nil
+        checkpoints = [(world.now.monotonicNs, model)]
     }
 
     /// Whether what was acknowledged just now may be lost.
@@ -91,7 +100,6 @@ extension Simulation {
         dropMemoryConsumers()
         try adopt(before, burst)
         try adoptConsumers(sinceNs: earliest?.atNs)
-        checkpoints = []
         let end = model.lastSequence
         if settings.syncPolicy != .always {
             // What has gone since the broker came back may be back after the next crash, too.
@@ -99,6 +107,7 @@ extension Simulation {
         } else {
             model.recent?.append(contentsOf: burst.created.filter { $0.sequence <= end })
         }
+        beginCheckpoints()
         copiedEnd = 0
         copied = []
     }
@@ -155,8 +164,8 @@ extension Simulation {
         for message in before.messages + burst.created { known[message.sequence] = message }
         var end = log.state.lastSequence
         var present: [ModelMessage] = []
-        /// Schedules that have fired since the broker came back.
-        var fired: Set<String> = []
+        /// Schedules that have fired since the broker came back, and what for.
+        var fired: [(scheduler: String, target: String)] = []
         var sequence = log.state.firstSequence
         while sequence > 0 && sequence <= log.state.lastSequence {
             if case .message(let stored) = try world.load(sequence) {
@@ -166,7 +175,9 @@ extension Simulation {
                     // The broker's own, since it came back: looked at later, with what it has put aside.
                     end = min(end, sequence - 1)
                     let headers = StreamModel.headers(stored.headers.string)
-                    for header in headers where header.name == "Nats-Scheduler" { fired.insert(header.value) }
+                    for header in headers where header.name == "Nats-Scheduler" {
+                        fired.append((header.value, stored.subject.string))
+                    }
                 }
             }
             sequence += 1
@@ -199,14 +210,29 @@ extension Simulation {
             if settings.syncPolicy != .always { break }
             if let back = removal.sequences.intersection(there).first { throw Disagreement("\(back) is back from the dead") }
         }
-        for batch in burst.batches where batch.contains(end) && end != batch.upperBound {
-            throw Disagreement("half of the batch \(batch) is there: \(end), \(there.sorted()) of \(log.state)")
+        for batch in burst.batches {
+            // What nobody is interested in uses up a sequence, and is not stored: where that comes last, it may be forgotten.
+            let stored = burst.created.map(\.sequence).filter(batch.contains)
+            if let first = stored.first, let last = stored.last, first <= end && end < last {
+                throw Disagreement("half of the batch \(batch) is there: \(end), \(there.sorted()) of \(log.state)")
+            }
+        }
+        // The crash has brought back a schedule that had been removed, and that was due: it has fired, and went with that.
+        var firedAndGone: Set<UInt64> = []
+        for (scheduler, target) in fired {
+            let onSubject = known.values.filter { $0.sequence <= end && $0.subject == scheduler }
+            let schedule = onSubject.filter { $0.header("Nats-Schedule-Target") == target }.max { $0.sequence < $1.sequence }
+            guard let schedule, !onSubject.contains(where: { $0.sequence > schedule.sequence && there.contains($0.sequence) })
+            else { continue }
+            firedAndGone.insert(schedule.sequence)
         }
         // Due to go: they may be gone, and are looked at with all others.
         let hasGoneOn = end < log.state.lastSequence
         // Consumers may have been done with anything.
         if model.config.retention != .limits {
-            model.messages.removeAll { $0.sequence <= end && !there.contains($0.sequence) && !fired.contains($0.subject) }
+            model.messages.removeAll {
+                $0.sequence <= end && !there.contains($0.sequence) && !firedAndGone.contains($0.sequence)
+            }
         }
         let isDue: (ModelMessage) -> Bool = { hasGoneOn || (before.dueNs($0) ?? .max) <= nowNs }
         lost = world.stream.info().state.lost
@@ -222,7 +248,8 @@ extension Simulation {
         adopted.config = model.config
         let attempted = model
         adopted.messages = known.values.filter {
-            there.contains($0.sequence) || $0.sequence <= end && isDue($0) && attempted.index($0.sequence) != nil
+            there.contains($0.sequence) || firedAndGone.contains($0.sequence)
+                || $0.sequence <= end && isDue($0) && attempted.index($0.sequence) != nil
         }
         .sorted { $0.sequence < $1.sequence }
         // Only the last of a subject is a schedule.
@@ -252,6 +279,9 @@ extension Simulation {
         _ = model.removeAll { message in !consumers.values.contains { $0.waits(for: message) } }
     }
 
+    /// How long the journal may have what nobody waits for without a sync: a tenth of a second, by a timer that may be late.
+    private static let journalSyncNs: UInt64 = 110_000_000
+
     /// A consumer is never ahead of what it has delivered, and keeps what it had before the last turns.
     ///
     /// - Parameter sinceNs: what was decided since then may be forgotten, and what was deleted may be back.
@@ -274,8 +304,10 @@ extension Simulation {
             }
             consumers[name]?.adopt(actual, nowNs: nowNs)
         }
-        guard sinceNs != nil else { return }
         for actual in world.registry.all where consumers[actual.name] == nil && !actual.config.direct {
+            // Nobody was told that it went for want of a client, and the journal is synced a moment later.
+            let isIdleEndForgotten = idleEnds[actual.name].map { $0 + Simulation.journalSyncNs >= nowNs } ?? false
+            guard sinceNs != nil || isIdleEndForgotten else { continue }
             takeOver(actual)
             consumers[actual.name]?.adopt(actual, nowNs: nowNs)
         }

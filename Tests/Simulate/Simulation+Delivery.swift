@@ -225,6 +225,7 @@ extension Simulation {
         }
         note("\(name) was idle for too long")
         consumers[name] = nil
+        idleEnds[name] = world.now.monotonicNs
         if model.config.retention == .interest { sweep() }
     }
 

@@ -52,6 +52,8 @@ final class Simulation {
     // MARK: Consumers
 
     var consumers: [String: ConsumerModel] = [:]
+    /// When those went that had no client for too long.
+    var idleEnds: [String: UInt64] = [:]
     /// Deliveries that clients have and may answer.
     var held: [Sent] = []
     /// Statuses that must come, by inbox.
@@ -134,8 +136,7 @@ final class Simulation {
     func follow() throws {
         let taken = world.taken()
         for sent in taken where sent.to.hasPrefix("pub.") { try hear(sent) }
-        try model.passTime(world, taken)
-        for sent in taken where !sent.to.hasPrefix("pub.") { try hear(sent) }
+        try hearOthers(taken)
         try followConsumers()
         visibleSequence = model.lastSequence
         model.lostMarkers = 0
@@ -151,8 +152,22 @@ final class Simulation {
         for sent in taken where sent.to.hasPrefix("pub.") { try hear(sent) }
         for (reply, answer) in expected { try check(reply, answer) }
         // A schedule may have fired at once.
+        try hearOthers(taken)
+    }
+
+    /// Hears what was not sent to publishers, and lets the model know of what has happened by itself meanwhile: all of that
+    /// came before, but for schedules that were delivered, then fired, and went.
+    private func hearOthers(_ taken: [Sent]) throws {
+        let log = world.stream.log, nowNs = world.now.wallNs
+        let before = taken.lastIndex { sent in
+            guard sent.reply.hasPrefix("$JS.ACK."), let sequence = Reference(sent.reply)?.sequence else { return false }
+            guard let fires = model[sequence]?.firesNs else { return false }
+            return fires <= nowNs && !log.contains(sequence)
+        }
+        let split = before.map { $0 + 1 } ?? 0
+        for sent in taken[..<split] where !sent.to.hasPrefix("pub.") { try hear(sent) }
         try model.passTime(world, taken)
-        for sent in taken where !sent.to.hasPrefix("pub.") { try hear(sent) }
+        for sent in taken[split...] where !sent.to.hasPrefix("pub.") { try hear(sent) }
     }
 
     func hear(_ sent: Sent) throws {

@@ -76,6 +76,41 @@ import Wire
         #expect(place(consumer) == [2, 10, 2, 10, 0, 1])
     }
 
+    /// As of the message that rolls up, whatever else its batch has brought.
+    @Test func aRollupInABatchMovesNobodyBehindIt() throws {
+        let kit = try StoredStream(
+            creating: StoredStream.config {
+                $0.allowRollup = true
+                $0.allowAtomicPublish = true
+                $0.maxBytes = 500
+            }, on: try StoredStream.makeDisk())
+        let consumer = kit.create("C") { $0.filterSubject = "s.a" }
+        // The limit takes it at once.
+        kit.publish(
+            "s.a", String(repeating: "x", count: 500), ["Nats-Batch-Id": "x", "Nats-Batch-Sequence": "1", "Nats-Rollup": "sub"])
+        kit.publish("s.b", "", ["Nats-Batch-Id": "x", "Nats-Batch-Sequence": "2"])
+        kit.publish("s.b", "", ["Nats-Batch-Id": "x", "Nats-Batch-Sequence": "3", "Nats-Batch-Commit": "1"])
+        #expect(kit.contents.keys.sorted() == [2, 3])
+        #expect(place(consumer) == [0, 1, 0, 1, 0, 0])
+    }
+
+    /// nats-server removes the message.
+    @Test func anAckForAnEarlierConsumerOfThatNameTakesNothing() throws {
+        let kit = try StoredStream(
+            creating: StoredStream.config { $0.retention = .workqueue }, on: try StoredStream.makeDisk())
+        let first = kit.create("C") { $0.filterSubject = "s.a" }
+        for subject in ["s.a", "s.a", "s.b"] { kit.publish(subject, subject) }
+        let delivery = try #require(kit.pull(first, 1).first)
+        kit.registry.delete(first)
+        let second = kit.create("C") { $0.filterSubject = "s.b" }
+        // It has looked at the first two, and passed over them.
+        let other = try #require(kit.pull(second, 1).first)
+        #expect(kit.ack(second, delivery.reply))
+        #expect(kit.contents.keys.sorted() == [1, 2, 3])
+        #expect(kit.ack(second, other.reply))
+        #expect(kit.contents.keys.sorted() == [1, 2])
+    }
+
     /// The limits remove message 1, which is pending, and message 2, which is to come, while an earlier commit of the log is under
     /// way, and message 3 is given out: the journal must not tell so as long as the removals are not durable.
     private func limited(_ disk: SimulatedDisk, failsAtChange change: Int) throws {

@@ -108,30 +108,40 @@ final class StoredStream: StreamHost, CommitRunner {
 
     // MARK: Clients
 
-    func message(_ subject: String, _ body: String, reply: String = "", _ take: (Message) -> Void) {
+    func message(
+        _ subject: String, _ body: String, _ headers: KeyValuePairs<String, String> = [:], reply: String = "",
+        _ take: (Message) -> Void
+    ) {
+        var block = headers.isEmpty ? "" : "NATS/1.0\r\n"
+        for (name, value) in headers { block += "\(name): \(value)\r\n" }
+        if !headers.isEmpty { block += "\r\n" }
         Array(subject.utf8).withUnsafeBytes { subject in
             Array(reply.utf8).withUnsafeBytes { reply in
-                Array(body.utf8).withUnsafeBytes { body in
+                Array((block + body).utf8).withUnsafeBytes { content in
                     take(
                         Message(
-                            subject: ByteView(subject), reply: ByteView(reply), headerBytes: -1, payload: ByteView(body),
-                            sizes: .empty))
+                            subject: ByteView(subject), reply: ByteView(reply),
+                            headerBytes: headers.isEmpty ? -1 : block.utf8.count, payload: ByteView(content), sizes: .empty))
                 }
             }
         }
     }
 
     /// - Returns: the answer; empty without one.
-    private func call(_ subject: String, _ body: String, _ take: (Message) -> Void) -> String {
+    private func call(
+        _ subject: String, _ body: String, _ headers: KeyValuePairs<String, String> = [:], _ take: (Message) -> Void
+    ) -> String {
         replies += 1
         let reply = "reply.\(replies)"
-        message(subject, body, reply: reply, take)
+        message(subject, body, headers, reply: reply, take)
         turn()
         return output.last { $0.subject == reply }?.payload ?? ""
     }
 
     @discardableResult
-    func publish(_ subject: String, _ body: String) -> String { call(subject, body) { stream.receive($0) } }
+    func publish(_ subject: String, _ body: String, _ headers: KeyValuePairs<String, String> = [:]) -> String {
+        call(subject, body, headers) { stream.receive($0) }
+    }
 
     func request(_ call: (Stream) -> (ByteView, @escaping ([UInt8]) -> Void) -> Void, _ body: String) -> String {
         var answer = ""

@@ -33,6 +33,42 @@ import Testing
         #expect(kit.stored.map { $0.prefix(5) } == ["2 s.a", "4 s.b", "5 s.c"])
     }
 
+    /// The last message of a batch is not in the log where nobody is interested in it: what comes later is no part of the batch.
+    @Test func aBatchWhoseEndNobodyWantsLeavesTheNextOneWhole() throws {
+        let disk = try StoredStream.makeDisk()
+        let kit = try StoredStream(
+            creating: StoredStream.config {
+                $0.retention = .interest
+                $0.allowAtomicPublish = true
+            }, on: disk)
+        _ = kit.create("C") { $0.filterSubject = "s.a" }
+        func batch(_ id: String, _ subjects: [String], _ size: Int) -> String {
+            var answer = ""
+            for (place, subject) in subjects.enumerated() {
+                let body = String(repeating: "\(place)", count: size), sequence = "\(place + 1)"
+                answer =
+                    place + 1 < subjects.count
+                    ? kit.publish(subject, body, ["Nats-Batch-Id": id, "Nats-Batch-Sequence": sequence])
+                    : kit.publish(
+                        subject, body, ["Nats-Batch-Id": id, "Nats-Batch-Sequence": sequence, "Nats-Batch-Commit": "1"])
+            }
+            return answer
+        }
+        #expect(batch("one", ["s.a", "s.b"], 10).contains(#""seq":2"#))
+        #expect(kit.log.state.messages == 1)
+        // It is written, and the power fails before it is synced: some pages of it are there.
+        disk.failPower(atChange: disk.changes + 2)
+        #expect(errorCode(batch("two", ["s.a", "s.a", "s.a"], 5_000)) == 10077)
+        var seen: Set<Int> = []
+        for seed in 0..<200 as Range<UInt64> {
+            let found = try #require(try StoredStream(on: disk.crashed(seed: seed)))
+            let sizes = found.contents.sorted { $0.key < $1.key }.map(\.value.utf8.count)
+            #expect(sizes == [10] || sizes == [10, 5_000, 5_000, 5_000], "seed \(seed)")
+            seen.insert(sizes.count)
+        }
+        #expect(seen == [1, 4])
+    }
+
     /// A schedule rolls up its subject, which only the first message of a batch on it may.
     @Test func aScheduleComesFirstOnItsSubject() throws {
         let kit = try kit { $0.allowMessageSchedules = true }

@@ -49,8 +49,10 @@ extension Consumer {
         if slot != PendingTable.none {
             if samples && settings.samplePercent > 0 { sample(slot, reference) }
             finish(slot)
-        } else {
-            forget(reference.sequence)
+        } else if !forget(reference.sequence) {
+            // Acked before, or passed over: an ack that was meant for an earlier consumer of this name, with another filter,
+            // must not take a message from whoever is to have it.
+            return true
         }
         if keepsInterest { stream.consumer(self, isDoneWith: reference.sequence) }
         return true
@@ -89,9 +91,13 @@ extension Consumer {
     }
 
     /// A message that had used up its deliveries no longer matters.
-    func forget(_ sequence: UInt64) {
-        guard !state.exhausted.isEmpty, state.exhausted.removeValue(forKey: sequence) != nil else { return }
+    ///
+    /// - Returns: whether it was one.
+    @discardableResult
+    func forget(_ sequence: UInt64) -> Bool {
+        guard !state.exhausted.isEmpty, state.exhausted.removeValue(forKey: sequence) != nil else { return false }
         record.add(.forgotten, sequence, delivered: state.delivered.consumer)
+        return true
     }
 
     /// A message has used up its deliveries: it is no longer waited for, and stays in the stream.

@@ -62,7 +62,10 @@ extension Consumer {
         }
         if let keyed { return keyed.messageRemoved(sequence, subject, bytes: bytes) }
         let slot = state.pending.find(sequence)
-        guard slot != PendingTable.none else { return forget(sequence) }
+        guard slot != PendingTable.none else {
+            forget(sequence)
+            return
+        }
         let entry = state.pending[slot]
         if isTold {
             removals.append(Removal(sequence: sequence, delivery: entry.delivery, deliveries: entry.deliveries))

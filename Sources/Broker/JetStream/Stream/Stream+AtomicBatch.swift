@@ -111,7 +111,9 @@ extension Stream {
         guard let last = messages.indices.last else { throw .atomicPublishIncompleteBatch }
         try checkRoom(messages)
         if isEndOfBatch { edit(&messages[last]) { $0.add("Nats-Batch-Commit", "1") } }
-        for index in messages.indices { messages[index].batchContinues = index < last }
+        // Recovery waits for the last one that is in the log: what nobody is interested in is not.
+        let lastStored = messages.lastIndex { isWanted($0) } ?? 0
+        for index in messages.indices { messages[index].batchContinues = index < lastStored }
         for index in messages.indices {
             do throws(APIError) {
                 try append(&messages[index])

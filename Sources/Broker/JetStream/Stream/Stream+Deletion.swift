@@ -77,11 +77,14 @@ extension Stream {
     /// up to the first message of those that is left; where the purge's subjects are only some of theirs, up to the
     /// stream's first message.
     ///
-    /// - Parameter filter: the purge's subjects; nil: all.
-    func tellPurge(of filter: String?) {
+    /// - Parameters:
+    ///   - filter: the purge's subjects; nil: all.
+    ///   - end: the last message when this was purged: a batch that rolls up has more in the log already.
+    func tellPurge(of filter: String?, upTo end: UInt64 = UInt64.max - 1) {
         guard !consumerList.isEmpty else { return }
         let state = log.state
-        let first = state.messages > 0 ? state.firstSequence : state.lastSequence &+ 1
+        let end = min(end, state.lastSequence) &+ 1
+        let first = min(state.messages > 0 ? state.firstSequence : end, end)
         var firstMatching: UInt64?
         for consumer in consumerList {
             let filters = consumer.config.filters
@@ -93,7 +96,8 @@ extension Stream {
                 let found =
                     firstMatching
                     ?? log.next(atOrAfter: first, SubjectFilter([filter], log.subjects), upTo: state.lastSequence)
-                    ?? state.lastSequence &+ 1
+                    .map { min($0, end) }
+                    ?? end
                 firstMatching = found
                 consumer.purged(below: found)
             } else if filters.isEmpty || filters.contains(where: { SubjectText.isSubset(filter, of: $0) }) {

@@ -64,12 +64,14 @@ extension Stream {
         defer { isPurging = false }
         if publish.rollup == .all {
             removeAll(below: publish.storedSequence)
-            tellPurge(of: nil)
+            tellPurge(of: nil, upTo: publish.storedSequence)
         } else {
             removeSubject(publish.subject, below: publish.storedSequence)
             // A delete marker takes the place of what has expired: that moves no consumer.
             let isMarker = publish.origin == .stream && !publish.known.markerReason.isEmpty
-            if !consumerList.isEmpty && !isMarker { tellPurge(of: publish.subject.string) }
+            if !consumerList.isEmpty && !isMarker {
+                tellPurge(of: publish.subject.string, upTo: publish.storedSequence)
+            }
         }
     }
 
