@@ -21,6 +21,8 @@ final class StoredStream: StreamHost, CommitRunner {
     var lost: [UInt64] = []
     /// What was published or delivered.
     var output: [(subject: String, reply: String, payload: String)] = []
+    /// Somebody listens to whatever is told.
+    var hasListeners = false
     private var jobs: [(CommitJob, (CommitResult) -> Void)] = []
     private var seed: UInt64 = 1
     private var replies = 0
@@ -108,30 +110,32 @@ final class StoredStream: StreamHost, CommitRunner {
 
     // MARK: Clients
 
-    func message(_ subject: String, _ body: String, reply: String = "", _ take: (Message) -> Void) {
+    func message(_ subject: String, _ body: String, headers: String = "", reply: String = "", _ take: (Message) -> Void) {
         Array(subject.utf8).withUnsafeBytes { subject in
             Array(reply.utf8).withUnsafeBytes { reply in
-                Array(body.utf8).withUnsafeBytes { body in
+                Array((headers + body).utf8).withUnsafeBytes { content in
                     take(
                         Message(
-                            subject: ByteView(subject), reply: ByteView(reply), headerBytes: -1, payload: ByteView(body),
-                            sizes: .empty))
+                            subject: ByteView(subject), reply: ByteView(reply),
+                            headerBytes: headers.isEmpty ? -1 : headers.utf8.count, payload: ByteView(content), sizes: .empty))
                 }
             }
         }
     }
 
     /// - Returns: the answer; empty without one.
-    private func call(_ subject: String, _ body: String, _ take: (Message) -> Void) -> String {
+    private func call(_ subject: String, _ body: String, headers: String = "", _ take: (Message) -> Void) -> String {
         replies += 1
         let reply = "reply.\(replies)"
-        message(subject, body, reply: reply, take)
+        message(subject, body, headers: headers, reply: reply, take)
         turn()
         return output.last { $0.subject == reply }?.payload ?? ""
     }
 
     @discardableResult
-    func publish(_ subject: String, _ body: String) -> String { call(subject, body) { stream.receive($0) } }
+    func publish(_ subject: String, _ body: String, headers: String = "") -> String {
+        call(subject, body, headers: headers) { stream.receive($0) }
+    }
 
     func request(_ call: (Stream) -> (ByteView, @escaping ([UInt8]) -> Void) -> Void, _ body: String) -> String {
         var answer = ""
@@ -201,7 +205,7 @@ final class StoredStream: StreamHost, CommitRunner {
     }
     func isCongested(_ target: DeliveryTarget) -> Bool { false }
     func hasInterest(_ target: DeliveryTarget) -> Bool { true }
-    func hasInterest(_ subject: ByteView) -> Bool { false }
+    func hasInterest(_ subject: ByteView) -> Bool { hasListeners }
     func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}
     func unwatch(_ target: DeliveryTarget) {}
 

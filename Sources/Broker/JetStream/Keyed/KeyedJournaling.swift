@@ -73,8 +73,11 @@ extension KeyedDelivery {
         table.forEach { slot in
             let entry = table[slot]
             if entry.sequence != 0 { slots.append(slot) }
-            if settings.maxPendingPerKey > 1, entry.key != 0, table.first(of: entry.key) == slot {
-                cursors.append((hash(entry.key), table.cursor(slot)))
+            guard entry.key != 0, table.first(of: entry.key) == slot else { return }
+            // What is outstanding tells it, unless a key has more than one lease, or had before an update.
+            let cursor = table.cursor(slot), hasMore = table.entries(ofKeyAt: slot) > 1
+            if settings.maxPendingPerKey > 1 || hasMore || entry.sequence != 0 && cursor > entry.sequence {
+                cursors.append((hash(entry.key), cursor))
             }
         }
         slots.sort { table[$0].sequence < table[$1].sequence }

@@ -48,8 +48,11 @@ extension KeyedDelivery {
         endPark(slot, .retried, bytes: nil)
         table[slot].attempts = 0
         table.at(slot).pointee.reason = .none
-        // No filter of the consumer may match it any more.
-        if wants(table[slot].sequence) { settle(slot) } else { finish(slot) }
+        let sequence = table[slot].sequence
+        if wants(sequence) { return settle(slot) }
+        // No filter of the consumer matches it any more, and nobody of an interest stream waits for it.
+        finish(slot)
+        if consumer.stream.config.retention == .interest { afterRecord { [consumer] in consumer.keyed?.done(sequence) } }
     }
 
     /// A parked message is passed over. Takes effect when that is durable.
