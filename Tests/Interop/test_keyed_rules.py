@@ -38,12 +38,15 @@ async def test_what_does_not_go_together_is_refused(t):
     push = {"deliver_subject": "there"}
     flow = {**push, "ack_policy": "flow_control", "flow_control": True, "idle_heartbeat": 1_000_000_000, "max_ack_pending": 10}
     group = {"priority_groups": ["A"], "priority_policy": "overflow"}
-    for config in [
-        {"ack_policy": "none"}, {"ack_policy": "all"}, flow, push, {"replay_policy": "original"},
-        {**push, "direct": True, "ack_policy": "none"}, {**push, "sourcing": True, "ack_policy": "flow_control"},
+    for config, words in [
+        ({"ack_policy": "none"}, "requires explicit ack"), ({"ack_policy": "all"}, "requires explicit ack"),
+        ({"ack_policy": "flow_control"}, "requires explicit ack"), (flow, "has to be a pull consumer"),
+        (push, "has to be a pull consumer"), ({"replay_policy": "original"}, "can not replay original"),
+        ({**push, "direct": True, "ack_policy": "none"}, "can not be direct"),
+        ({**push, "sourcing": True, "ack_policy": "flow_control"}, "can not be sourcing"),
     ]:
         error = await create(metadata=metadata, **config)
-        assert error and error["err_code"] == 10012 and "a consumer with a key" in error["description"], (config, error)
+        assert error and error["err_code"] == 10012 and "a consumer with a key " + words in error["description"], (config, error)
     error = await create(metadata={**metadata, "bellhop.key_affinity": "sticky"}, **group)
     assert error and error["err_code"] == 10012, error
     assert await create(metadata=metadata, **group) is None
