@@ -6,6 +6,9 @@ import Wire
 extension KeyedDelivery {
     /// Writes what the turn has brought; what waits for it takes effect when it is durable.
     func writeRecord(_ now: Instant) {
+        // What waits behind a park is pinned from now on, after a restart too.
+        if !record.isEmpty || hasPassedPins { record.pass(before: consumer.nextSequence) }
+        hasPassedPins = false
         if !record.isEmpty {
             if let id = consumer.journalID, let journal = consumer.stream.journal {
                 record.take(timeNs: now.wallNs, delivered: consumer.state.delivered.consumer).withUnsafeBytes {
@@ -63,6 +66,13 @@ extension KeyedDelivery {
         for sequence in start.remaining {
             writer.signed(Int64(bitPattern: sequence &- last))
             last = sequence
+        }
+        let drains = isResolved ? draining.drains.map { ($0.sequence, hash($0.key), $0.end) } : recoveredDrains
+        writer.number(UInt64(drains.count))
+        for (sequence, hash, end) in drains {
+            writer.number(sequence)
+            writer.hash(hash)
+            writer.number(end)
         }
         return writer.bytes
     }
@@ -162,6 +172,7 @@ extension KeyedDelivery {
         audits = recovered.audits
         start = recovered.start
         recoveredCursors = recovered.cursors
+        recoveredDrains = recovered.drains
         if recovered.isCircuitOpen { circuit?.isOpen = true }
         let now = host.now
         for entry in recovered.entries.values.sorted(by: { $0.sequence < $1.sequence }) { take(entry, now) }
@@ -248,8 +259,13 @@ extension KeyedDelivery {
             let first = table.first(of: key)
             if first != OutstandingTable.none { table.raiseCursor(first, to: cursor) }
         }
+        for (sequence, hash, end) in recoveredDrains {
+            guard let key = hash == 0 ? 0 : index.names.find(hash: hash) else { continue }
+            draining.begin(sequence, key, Backlog(), before: end)
+        }
         unresolvedHashes = [:]
         recoveredCursors = [:]
+        recoveredDrains = []
     }
 
     /// Messages that match and were never leased: those ahead, and those that were passed and are not done.
