@@ -64,3 +64,74 @@ extension ConsumerFixture {
 extension [Sent] {
     var sequences: [UInt64] { compactMap(\.sequence) }
 }
+
+/// What a client holds.
+struct StoredLease {
+    var sequence: UInt64
+    var deliveries: UInt64
+    var reply: String
+}
+
+extension [StoredLease] {
+    var sequences: [UInt64] { map(\.sequence) }
+}
+
+extension StoredStream {
+    /// A consumer keyed by the second token of `s.<key>.<rest>`.
+    func createKeyed(
+        _ metadata: [String: String] = [:], _ change: (inout ConsumerConfig) -> Void = { _ in }
+    ) -> Consumer {
+        create("C") { config in
+            config.metadata = ["bellhop.key": "token:2"].merging(metadata) { $1 }
+            config.ackWaitNs = 60_000_000_000
+            config.maxDeliver = -1
+            config.maxWaiting = 512
+            change(&config)
+        }
+    }
+
+    /// Asks for messages without waiting, and takes what comes.
+    func lease(_ consumer: Consumer, _ count: Int = 100) -> [StoredLease] {
+        let start = output.count
+        message("next", #"{"batch":\#(count),"no_wait":true}"#, reply: "inbox") { consumer.receive(next: $0) }
+        turn()
+        consumer.forEachRequest { consumer.requests.remove($0) }
+        return output[start...].compactMap { sent in
+            guard sent.subject == "inbox" else { return nil }
+            let reference = Array(sent.reply.utf8).withUnsafeBytes { AckReference(ByteView($0)) }
+            return reference.map { StoredLease(sequence: $0.sequence, deliveries: $0.deliveries, reply: sent.reply) }
+        }
+    }
+
+    /// Answers a lease.
+    func say(_ consumer: Consumer, _ lease: StoredLease, _ body: String = "") {
+        message(lease.reply, body) { consumer.receive(ack: $0) }
+        turn()
+    }
+
+    /// Sends a key command. - Returns: its answer; null while there is none.
+    func command(_ consumer: Consumer, _ operation: KeyOperation, _ body: String = "{}") -> JSONValue {
+        var answer: [UInt8] = []
+        Array(body.utf8).withUnsafeBytes { bytes in
+            consumer.keyed?.handle(operation, ByteView(bytes)) { answer = $0 }
+        }
+        turn()
+        return (try? JSONValue.parse(answer)) ?? .null
+    }
+
+    /// Versions of what is parked, by key.
+    func parked(_ consumer: Consumer) -> [String: Int] {
+        var found: [String: Int] = [:]
+        for key in command(consumer, .list)["keys"]?.array ?? [] {
+            guard let name = key["key"]?.string, let version = key["version"]?.int else { continue }
+            found[name] = version
+        }
+        return found
+    }
+
+    /// Whether something was told on a subject, since the last time that this was asked.
+    func wasTold(_ subject: String, _ text: String = "") -> Bool {
+        defer { output.removeAll { $0.subject == subject } }
+        return output.contains { $0.subject == subject && $0.payload.contains(text) }
+    }
+}

@@ -54,12 +54,31 @@ import Wire
     @Test func aPlainNakGoesToTheBackOfTheQueue() throws {
         let world = try world()
         try world.store("s.a", "s.b", "s.c")
-        let consumer = try world.createKeyed("c") { $0.maxAckPending = 2 }
-        let first = world.lease(consumer)
-        #expect(first.sequences == [1, 2])
+        let consumer = try world.createKeyed()
+        let first = world.lease(consumer, 1)
+        #expect(first.sequences == [1])
         world.ack(consumer, first[0], "-NAK")
-        #expect(Set(world.lease(consumer).sequences).count == 1)
-        #expect(consumer.info().ackPending == 2)
+        // Those that were ready before it come first.
+        var order: [UInt64] = []
+        for _ in 0..<3 { order += world.lease(consumer, 1).sequences }
+        #expect(order == [2, 3, 1])
+    }
+
+    @Test func backoffIsTheWaitForEachDelivery() throws {
+        let world = try world()
+        try world.store("s.a", "s.a")
+        let consumer = try world.createKeyed {
+            $0.backoffNs = [1_000_000_000, 3_000_000_000]
+            $0.maxDeliver = 3
+        }
+        for (delivery, wait) in [(1, 1_000), (2, 3_000), (3, 3_000)] as [(UInt64, Int64)] {
+            let sent = world.lease(consumer)
+            #expect(sent.sequences == [1] && sent.first?.reference?.deliveries == delivery)
+            world.pass(ms: wait - 100)
+            #expect(world.lease(consumer).isEmpty && world.parked(consumer).isEmpty)
+            world.pass(ms: 200)
+        }
+        #expect(world.lease(consumer).isEmpty && world.parked(consumer).keys.sorted() == ["a"])
     }
 
     @Test func headersAreKeysToo() throws {
@@ -136,13 +155,14 @@ import Wire
 
     @Test func nextAcksAndTakesAnyReadyKey() throws {
         let world = try world()
-        try world.store("s.a", "s.b")
+        try world.store("s.a", "s.a", "s.b")
         let consumer = try world.createKeyed()
         let first = world.lease(consumer, 1)
         world.interests.append("next")
         world.ack(consumer, first[0], "+NXT", reply: "next")
         world.endTurn()
-        #expect(world.taken().map { "\($0.to) \($0.sequence ?? 0)" } == ["next 2"])
+        #expect(world.taken().map { "\($0.to) \($0.sequence ?? 0)" } == ["next 3"])
+        #expect(world.lease(consumer).sequences == [2] && consumer.info().ackFloor.stream == 1)
     }
 
     @Test func aRestartKeepsOrderAndLeases() throws {

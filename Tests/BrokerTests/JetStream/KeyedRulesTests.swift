@@ -1,4 +1,4 @@
-// Keyed consumers: one test for each rule of filters, removals, updates, retention, acks and resets.
+// Keyed consumers: one test for each rule of metadata, filters, removals, retention and acks.
 
 import Testing
 import Wire
@@ -10,17 +10,6 @@ import Wire
         let world = try ConsumerFixture(change)
         world.subscribe("$BELLHOP.>")
         return world
-    }
-
-    private func update(_ world: ConsumerFixture, _ consumer: Consumer, _ change: (inout ConsumerConfig) -> Void) throws {
-        var config = consumer.config
-        change(&config)
-        let creation = try config.checkedForCreate(
-            action: .update, pedantic: false, stream: world.config, limits: JetStreamLimits(), existing: consumer.config,
-            others: [], hasInterest: { _ in false })
-        guard case .update(let checked) = creation else { throw ErrorText("no update") }
-        consumer.update(checked)
-        world.endTurn()
     }
 
     private func refusal(_ change: (inout ConsumerConfig) -> Void) -> APIError? {
@@ -51,17 +40,32 @@ import Wire
     }
 
     @Test func whatDoesNotGoTogetherIsRefused() {
-        let changes: [(inout ConsumerConfig) -> Void] = [
-            { $0.ackPolicy = .none }, { $0.ackPolicy = .all },
-            { $0.deliverSubject = "push" },
-            { $0.replayPolicy = .original },
-            {
-                $0.metadata["bellhop.key_affinity"] = "sticky"
+        let changes: [(String, (inout ConsumerConfig) -> Void)] = [
+            ("requires explicit ack", { $0.ackPolicy = .none }), ("requires explicit ack", { $0.ackPolicy = .all }),
+            ("requires explicit ack", { $0.ackPolicy = .flowControl }),
+            ("has to be a pull consumer", { $0.deliverSubject = "push" }),
+            ("can not replay original", { $0.replayPolicy = .original }),
+            ("can not be direct", { $0.direct = true }), ("can not be sourcing", { $0.sourcing = true }),
+            (
+                "has either sticky affinity or a priority group",
+                {
+                    $0.metadata["bellhop.key_affinity"] = "sticky"
+                    $0.priorityGroups = ["g"]
+                    $0.priorityPolicy = .overflow
+                }
+            ),
+        ]
+        for (words, change) in changes {
+            let error = refusal(change)
+            #expect(error?.errorCode == 10012 && error?.description == "bellhop: a consumer with a key " + words)
+        }
+        // Each of the two alone.
+        #expect(refusal { $0.metadata["bellhop.key_affinity"] = "sticky" } == nil)
+        #expect(
+            refusal {
                 $0.priorityGroups = ["g"]
                 $0.priorityPolicy = .overflow
-            },
-        ]
-        for (place, change) in changes.enumerated() { #expect(refusal(change)?.errorCode == 10012, "\(place)") }
+            } == nil)
     }
 
     @Test func repliesTellTheLevel() throws {
@@ -78,22 +82,6 @@ import Wire
         #expect(plain.info().config?.metadata["bellhop.level"] == nil)
         let memory = try world.createKeyed("m") { $0.memoryStorage = true }
         #expect(memory.info().config?.metadata["bellhop.durable"] == "false")
-    }
-
-    @Test func theKeyStaysTheRestMayChange() throws {
-        let world = try world()
-        try world.store("s.a", "s.a")
-        let consumer = try world.createKeyed()
-        for change in [
-            { $0.metadata["bellhop.key"] = "token:1" }, { $0.metadata["bellhop.key"] = nil },
-        ] as [(inout ConsumerConfig) -> Void] {
-            #expect(throws: APIError.self) { try update(world, consumer, change) }
-        }
-        let plain = try world.create("plain")
-        #expect(throws: APIError.self) { try update(world, plain) { $0.metadata["bellhop.key"] = "token:2" } }
-        #expect(world.lease(consumer).sequences == [1])
-        try update(world, consumer) { $0.metadata["bellhop.max_pending_per_key"] = "2" }
-        #expect(world.lease(consumer).sequences == [2])
     }
 
     // MARK: Filters
@@ -119,7 +107,7 @@ import Wire
         #expect(first.sequences == [1, 4, 5])
         world.ack(consumer, first[1], "-NAK 1h")
         world.ack(consumer, first[2], "-NAK")
-        try update(world, consumer) { $0.filterSubjects = ["s.*.x"] }
+        try world.update(consumer) { $0.filterSubjects = ["s.*.x"] }
         world.endTurn()
         // b has nothing left; c goes on with what matches; the lease of a finishes.
         #expect(world.lease(consumer).sequences == [6])
@@ -240,6 +228,33 @@ import Wire
         #expect(world.parked(consumer).count == 1)
     }
 
+    /// Clients compare the count of deliveries, so that a retry begins anew; the record keeps the total.
+    @Test func aRetryCountsAnewAndTheRecordKeepsTheTotal() throws {
+        var world = try world()
+        try world.store("s.a")
+        var consumer = try world.createKeyed("c") { $0.maxDeliver = 2 }
+        for _ in 0..<2 {
+            _ = world.lease(consumer)
+            world.pass(ms: 1_100)
+        }
+        for (rewrites, total) in [(false, 4), (true, 6)] {
+            let body = #"{"key":"a","version":\#(try #require(world.parked(consumer)["a"]))}"#
+            #expect(world.errorCode(world.command(consumer, .retry, body)) == nil)
+            _ = world.taken()
+            for delivery in 1...2 as ClosedRange<UInt64> {
+                #expect(world.lease(consumer).first?.reference?.deliveries == delivery)
+                world.pass(ms: 1_100)
+            }
+            #expect(world.taken().contains { $0.to == "$BELLHOP.DLQ.S.c.YQ" && $0.payload.contains("\"deliveries\":\(total)") })
+            if rewrites { world.lists.rewrite() }
+            world.endTurn()
+            world = try world.restarted()
+            consumer = try #require(world.registry["c"])
+            let listed = world.command(consumer, .list)["keys"]?.array?.first
+            #expect(listed?["deliveries"]?.int == total && listed?["state"]?.string == "parked")
+        }
+    }
+
     @Test func termIsAnsweredWhenTheParkIsDurable() throws {
         let world = try world()
         try world.store("s.a")
@@ -299,73 +314,5 @@ import Wire
         #expect(!world.log.contains(1))
         world.ack(consumer, world.lease(consumer)[0])
         #expect(world.log.state.messages == 0)
-    }
-
-    // MARK: Memory, recreation, reset
-
-    @Test func memoryConsumersWorkAlike() throws {
-        let world = try world()
-        try world.store("s.a", "s.a", "s.b")
-        let consumer = try world.createKeyed("c") { $0.memoryStorage = true }
-        let first = world.lease(consumer)
-        #expect(first.sequences == [1, 3])
-        world.ack(consumer, first[0])
-        world.park(consumer, first[1])
-        #expect(world.lease(consumer).sequences == [2])
-        #expect(world.parked(consumer).keys.sorted() == ["b"])
-    }
-
-    @Test func oldAcksDoNotMatchARecreatedConsumer() throws {
-        let world = try world()
-        try world.store("s.a", "s.b", "s.c")
-        var consumer = try world.createKeyed()
-        let first = world.lease(consumer)
-        world.park(consumer, first[1])
-        _ = world.taken()
-        world.registry.delete(consumer)
-        #expect(
-            world.taken().contains { $0.to == "$BELLHOP.ADVISORY.PARKS_DROPPED.S.c" && $0.payload.contains(#""parked":1"#) })
-        consumer = try world.createKeyed()
-        let again = world.lease(consumer)
-        #expect(again.sequences == [1, 2, 3])
-        world.ack(consumer, first[0], reply: "r")
-        world.endTurn()
-        #expect(world.taken().filter { $0.to == "r" }.map(\.status) == ["503 Stale Ack"])
-        #expect(consumer.info().ackPending == 3)
-    }
-
-    @Test func resetIsRefusedWhileKeysAreParked() throws {
-        let world = try world()
-        try world.store("s.a", "s.a")
-        let consumer = try world.createKeyed()
-        let first = world.lease(consumer)
-        world.park(consumer, first[0])
-        #expect(throws: APIError.self) { try consumer.reset(to: 0) }
-        _ = try consumer.reset(to: 1)
-        world.endTurn()
-        #expect(world.parked(consumer).isEmpty)
-        let again = world.lease(consumer)
-        #expect(again.sequences == [1])
-        world.ack(consumer, first[0], reply: "r")
-        world.endTurn()
-        #expect(world.taken().filter { $0.to == "r" }.map(\.status) == ["503 Stale Ack"])
-    }
-
-    // MARK: Info
-
-    @Test func infoHasJetStreamsFields() throws {
-        let world = try world()
-        try world.store("s.a", "s.a", "s.b", "s.c", "s.d")
-        let consumer = try world.createKeyed()
-        let first = world.lease(consumer)
-        #expect(first.sequences == [1, 3, 4, 5])
-        world.ack(consumer, first[0])
-        world.ack(consumer, first[1], "-NAK 1h")
-        world.park(consumer, first[2])
-        let info = consumer.info()
-        #expect(info.pending == 1 && info.ackPending == 1 && info.redelivered == 1)
-        #expect(info.delivered.stream == 5 && info.ackFloor.stream == 1)
-        let reply = world.command(consumer, .info).object
-        #expect(reply?["parked"]?.int64 == 1 && reply?["backoff"]?.int64 == 1 && reply?["blocked"]?.int64 == 2)
     }
 }

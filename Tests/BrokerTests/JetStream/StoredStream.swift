@@ -21,6 +21,8 @@ final class StoredStream: StreamHost, CommitRunner {
     var lost: [UInt64] = []
     /// What was published or delivered.
     var output: [(subject: String, reply: String, payload: String)] = []
+    /// Somebody listens to whatever is told.
+    var hasListeners = false
     private var jobs: [(CommitJob, (CommitResult) -> Void)] = []
     private var seed: UInt64 = 1
     private var replies = 0
@@ -211,7 +213,7 @@ final class StoredStream: StreamHost, CommitRunner {
     }
     func isCongested(_ target: DeliveryTarget) -> Bool { false }
     func hasInterest(_ target: DeliveryTarget) -> Bool { true }
-    func hasInterest(_ subject: ByteView) -> Bool { false }
+    func hasInterest(_ subject: ByteView) -> Bool { hasListeners }
     func watch(_ target: DeliveryTarget, _ changed: @escaping () -> Void) {}
     func unwatch(_ target: DeliveryTarget) {}
 

@@ -14,7 +14,7 @@ enum ConsumerEnd {
 extension Consumer {
     /// Takes over a valid configuration; what may not change has been refused before.
     func update(_ new: ConsumerConfig) {
-        let old = config, now = stream.host.now
+        let old = config, oldSettings = settings, now = stream.host.now
         config = new
         settings = ConsumerSettings(new)
         if old.filters != new.filters {
@@ -37,7 +37,10 @@ extension Consumer {
             setPause(now)
             advise(.paused(untilNs: new.pauseUntilNs, nowNs: now.wallNs))
         }
-        if old.ackWaitNs != new.ackWaitNs || old.backoffNs != new.backoffNs { restartAckWaits(now) }
+        if old.ackWaitNs != new.ackWaitNs || old.backoffNs != new.backoffNs {
+            restartAckWaits(now)
+            keyed?.restartAckWaits(from: oldSettings, now)
+        }
         if new.priorityPolicy != .pinnedClient { pin = PinnedClient() }
         if let settings = new.keyed { keyed?.update(settings) }
         writeWhole(now)

@@ -25,6 +25,8 @@ protocol ConsumerStream: AnyObject {
     func afterJournalCommit(_ action: @escaping () -> Void)
     /// Runs `action` once everything that is in the journal now is durable, with the error if it never will be.
     func afterJournal(_ action: @escaping (StoreError?) -> Void)
+    /// As `afterJournal`, but with `.noSpace` once a commit has found no room: then it becomes durable when there is some.
+    func afterJournalAttempt(_ action: @escaping (StoreError?) -> Void)
     /// Why the journal takes nothing any more.
     var journalFailure: StoreError? { get }
     /// The last commit of the journal that counts as durable.
@@ -56,5 +58,6 @@ extension ConsumerStream {
     func journalFollowsLog() {}
     var areRemovalsDurable: Bool { true }
     func afterJournal(_ action: @escaping (StoreError?) -> Void) { afterJournalCommit { action(nil) } }
+    func afterJournalAttempt(_ action: @escaping (StoreError?) -> Void) { afterJournal(action) }
     var journalFailure: StoreError? { nil }
 }

@@ -1,5 +1,6 @@
 // The bodies of the requests about keys, under `$BELLHOP.API.KEY.<operation>.<stream>.<consumer>`, and why they are refused.
 
+import Store
 import Wire
 
 /// What an operator may ask for.
@@ -87,4 +88,8 @@ extension APIError {
     static let keyVersion = APIError(409, 20_004, "park version does not match")
     static let keysRecovering = APIError(503, 20_005, "keys are being recovered")
     static let keyCircuitClosed = APIError(409, 20_006, "consumer is not paused by its park circuit")
+    static func keysNotStored(_ error: StoreError) -> APIError {
+        let then = error == .noSpace ? "; make room: what was asked for takes effect then" : ""
+        return APIError(503, 20_007, "keys can not be stored: \(error)\(then)")
+    }
 }

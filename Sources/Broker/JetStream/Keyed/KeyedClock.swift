@@ -45,6 +45,24 @@ extension KeyedDelivery {
         for slot in slots { expire(slot) }
     }
 
+    /// Leases that have begun go by the new length.
+    func restartAckWaits(from old: ConsumerSettings, _ now: Instant) {
+        var slots: [OutstandingTable.Slot] = []
+        table.forEach { slot in
+            if table[slot].state == .leased || table[slot].state == .orphaned { slots.append(slot) }
+        }
+        for slot in slots {
+            let entry = table[slot]
+            var since = now.monotonicNs
+            if entry.moment != .max, let wait = old.ackWait(deliveries: entry.attempts) {
+                since = entry.moment > wait ? entry.moment - wait : 0
+            }
+            let wait = consumer.settings.ackWait(deliveries: entry.attempts)
+            table.move(slot, to: entry.state, moment: wait.map { saturatingSum(since, $0) } ?? .max)
+        }
+        consumer.touch()
+    }
+
     /// When the last lease ends; nil without any. 0 stands for those that never do.
     var lastLeaseNs: UInt64? {
         var last: UInt64?

@@ -48,6 +48,7 @@ final class KeyedDelivery {
     /// Of entries that a restart has brought back: the hashes of their keys.
     var unresolvedHashes: [OutstandingTable.Slot: UInt64] = [:]
     var recoveredCursors: [UInt64: UInt64] = [:]
+    var recoveredDrains: [(sequence: UInt64, hash: UInt64, end: UInt64)] = []
     /// Leases whose message left the stream before a restart, and whose key has no other message so far: by the key's hash.
     var orphans: [UInt64: OutstandingTable.Slot] = [:]
     /// Acks that came before the keys were known again.
@@ -80,6 +81,8 @@ final class KeyedDelivery {
     /// The part of it that the stream's limits spare.
     var pinned = Backlog()
     var draining = DrainingKeys()
+    /// The read position has passed messages that are pinned because they wait.
+    var hasPassedPins = false
     var circuit: CircuitState?
     var hold = KeyedHold.none
     var audits: [KeyAudit] = []

@@ -6,6 +6,9 @@ import Wire
 extension KeyedDelivery {
     /// Writes what the turn has brought; what waits for it takes effect when it is durable.
     func writeRecord(_ now: Instant) {
+        // What waits behind a park is pinned from now on, after a restart too.
+        if !record.isEmpty || hasPassedPins { record.pass(before: consumer.nextSequence) }
+        hasPassedPins = false
         if !record.isEmpty {
             if let id = consumer.journalID, let journal = consumer.stream.journal {
                 record.take(timeNs: now.wallNs, delivered: consumer.state.delivered.consumer).withUnsafeBytes {
@@ -64,6 +67,13 @@ extension KeyedDelivery {
             writer.signed(Int64(bitPattern: sequence &- last))
             last = sequence
         }
+        let drains = isResolved ? draining.drains.map { ($0.sequence, hash($0.key), $0.end) } : recoveredDrains
+        writer.number(UInt64(drains.count))
+        for (sequence, hash, end) in drains {
+            writer.number(sequence)
+            writer.hash(hash)
+            writer.number(end)
+        }
         return writer.bytes
     }
 
@@ -73,8 +83,11 @@ extension KeyedDelivery {
         table.forEach { slot in
             let entry = table[slot]
             if entry.sequence != 0 { slots.append(slot) }
-            if settings.maxPendingPerKey > 1, entry.key != 0, table.first(of: entry.key) == slot {
-                cursors.append((hash(entry.key), table.cursor(slot)))
+            guard entry.key != 0, table.first(of: entry.key) == slot else { return }
+            // What is outstanding tells it, unless a key has more than one lease, or had before an update.
+            let cursor = table.cursor(slot), hasMore = table.entries(ofKeyAt: slot) > 1
+            if settings.maxPendingPerKey > 1 || hasMore || entry.sequence != 0 && cursor > entry.sequence {
+                cursors.append((hash(entry.key), cursor))
             }
         }
         slots.sort { table[$0].sequence < table[$1].sequence }
@@ -159,6 +172,7 @@ extension KeyedDelivery {
         audits = recovered.audits
         start = recovered.start
         recoveredCursors = recovered.cursors
+        recoveredDrains = recovered.drains
         if recovered.isCircuitOpen { circuit?.isOpen = true }
         let now = host.now
         for entry in recovered.entries.values.sorted(by: { $0.sequence < $1.sequence }) { take(entry, now) }
@@ -245,8 +259,13 @@ extension KeyedDelivery {
             let first = table.first(of: key)
             if first != OutstandingTable.none { table.raiseCursor(first, to: cursor) }
         }
+        for (sequence, hash, end) in recoveredDrains {
+            guard let key = hash == 0 ? 0 : index.names.find(hash: hash) else { continue }
+            draining.begin(sequence, key, Backlog(), before: end)
+        }
         unresolvedHashes = [:]
         recoveredCursors = [:]
+        recoveredDrains = []
     }
 
     /// Messages that match and were never leased: those ahead, and those that were passed and are not done.

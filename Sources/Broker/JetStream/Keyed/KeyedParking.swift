@@ -48,8 +48,11 @@ extension KeyedDelivery {
         endPark(slot, .retried, bytes: nil)
         table[slot].attempts = 0
         table.at(slot).pointee.reason = .none
-        // No filter of the consumer may match it any more.
-        if wants(table[slot].sequence) { settle(slot) } else { finish(slot) }
+        let sequence = table[slot].sequence
+        if wants(sequence) { return settle(slot) }
+        // No filter of the consumer matches it any more, and nobody of an interest stream waits for it.
+        finish(slot)
+        if consumer.stream.config.retention == .interest { afterRecord { [consumer] in consumer.keyed?.done(sequence) } }
     }
 
     /// A parked message is passed over. Takes effect when that is durable.
@@ -69,7 +72,10 @@ extension KeyedDelivery {
             let backlog = backlogOfPark(slot, ownBytes: bytes)
             parked -= backlog
             // It stays pinned until it is handled.
-            if !entry.isUnpinned { draining.begin(entry.sequence, entry.key, backlog, before: consumer.nextSequence) }
+            if !entry.isUnpinned {
+                draining.begin(entry.sequence, entry.key, backlog, before: consumer.nextSequence)
+                record.drain(entry.sequence, hash: hash(entry.key), before: consumer.nextSequence)
+            }
         }
         table.move(slot, to: .settling)
         if end == .removed || end == .acked {
@@ -175,7 +181,9 @@ extension KeyedDelivery {
 
     private func changeParked(_ first: OutstandingTable.Slot, _ one: Backlog, _ sign: Int) {
         guard table.isParked(keyAt: first), let parked = parkedEntry(of: table[first].key) else { return }
-        change(one, sign, isPinned: !table[parked].isUnpinned)
+        let isPinned = !table[parked].isUnpinned
+        change(one, sign, isPinned: isPinned)
+        if isPinned && sign > 0 { hasPassedPins = true }
     }
 
     /// Counts anew what waits and what is parked: after a restart, and when what is wanted has changed.
@@ -192,14 +200,42 @@ extension KeyedDelivery {
         }
         parked = Backlog()
         pinned = Backlog()
-        draining = DrainingKeys()
         var slot = table.firstParked
         while slot != OutstandingTable.none {
             table.at(slot).pointee.isUnpinned = settings.parkRetention == .expire
             addToParked(slot, 1)
             slot = table.following(slot)
         }
+        countDraining()
         updateHold(host.now)
+    }
+
+    /// Counts anew what is still to be handled of keys whose park has ended.
+    private func countDraining() {
+        let before = draining.drains
+        draining = DrainingKeys()
+        guard settings.parkRetention == .pin else { return }
+        for drain in before {
+            var left = Backlog()
+            var slot = drain.key == 0 ? table.find(drain.sequence) : table.first(of: drain.key)
+            guard slot != OutstandingTable.none, drain.key == 0 || !table.isParked(keyAt: slot) else { continue }
+            if drain.key != 0 {
+                var place = table.cursor(slot)
+                while let next = nextWaiting(drain.key, after: place), next < drain.end {
+                    left += backlog(next, nil)
+                    place = next
+                }
+            }
+            while slot != OutstandingTable.none {
+                let entry = table[slot]
+                let isLeft = entry.sequence != 0 && entry.sequence < drain.end && entry.state != .parked
+                if isLeft && log.contains(entry.sequence) { left += backlog(entry.sequence, nil) }
+                slot = drain.key == 0 ? OutstandingTable.none : table.sibling(slot)
+            }
+            guard left.messages > 0 else { continue }
+            draining.begin(drain.sequence, drain.key, left, before: drain.end)
+            pinned += left
+        }
     }
 
     /// The oldest pins fall to the stream's limits as long as all together hold too much.

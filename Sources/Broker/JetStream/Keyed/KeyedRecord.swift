@@ -11,7 +11,8 @@ import Wire
 ///              (signed), park version, reason, error;
 ///              count of cursors, each: hash, sequence;
 ///              count of audits, each: as the event's;
-///              end and count of the last per subject, each: Δ
+///              end and count of the last per subject, each: Δ;
+///              count of keys that drain, each: sequence, hash, end (of a message that is its own key: hash 0)
 ///     turn     4, version, time, consumer sequence before it, then events up to the end: event, Δ, [arguments]
 enum KeyedRecordFormat {
     static let version: UInt8 = 1
@@ -46,6 +47,10 @@ enum KeyedEvent: UInt8 {
     case commanded = 11
     /// Argument: 1 opens the circuit, 0 closes it.
     case circuit = 12
+    /// The read position has passed it, and all before it.
+    case passed = 13
+    /// Its park has ended, and what waited stays pinned until it is handled. Arguments: the key's hash, and where that ends.
+    case draining = 14
 }
 
 /// Gathers events.
@@ -53,6 +58,8 @@ struct KeyedRecord {
     private(set) var events = VarintWriter()
     private var last: UInt64 = 0
     private var base: UInt64?
+    /// The read position, as far as a journal knows it.
+    private(set) var position: UInt64 = 0
 
     var isEmpty: Bool { events.isEmpty }
     /// Whether what has been gathered should be written now, in the middle of a turn.
@@ -67,6 +74,19 @@ struct KeyedRecord {
     mutating func add(_ event: KeyedEvent, _ sequence: UInt64, hash: UInt64) {
         add(event, sequence)
         events.hash(hash)
+        if event == .taken { position = max(position, sequence &+ 1) }
+    }
+
+    /// Where the read position is, if messages were passed that only wait.
+    mutating func pass(before next: UInt64) {
+        guard next > position else { return }
+        add(.passed, next - 1)
+        position = next
+    }
+
+    mutating func drain(_ sequence: UInt64, hash: UInt64, before end: UInt64) {
+        add(.draining, sequence, hash: hash)
+        events.number(end)
     }
 
     mutating func add(_ event: KeyedEvent, _ sequence: UInt64, argument: UInt64) {

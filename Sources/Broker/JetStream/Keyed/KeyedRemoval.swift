@@ -109,6 +109,7 @@ extension KeyedDelivery {
         unresolvedHashes = [:]
         orphans = [:]
         recoveredCursors = [:]
+        recoveredDrains = []
         start = LastPerSubject()
         index.detach(self)
         attachIndex(from: consumer.nextSequence)

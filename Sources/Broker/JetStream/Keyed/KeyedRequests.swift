@@ -1,5 +1,6 @@
 // Carries out what operators ask of a keyed consumer, and answers when that is durable.
 
+import Store
 import Wire
 
 extension KeyedDelivery {
@@ -13,6 +14,9 @@ extension KeyedDelivery {
         do throws(APIError) {
             let request: KeyRequest = try RequestBody.decode(body, isStrict: true)
             guard resolve() else { throw .keysRecovering }
+            if operation != .list && operation != .info, consumer.journalID != nil, let error = consumer.stream.journalFailure {
+                throw .keysNotStored(error)
+            }
             switch operation {
             case .list: answer(try list(request))
             case .info: answer(try info(request))
@@ -189,13 +193,9 @@ extension KeyedDelivery {
         park(slot, .operatorCommand)
         let version = table[slot].holder
         audit("park", request, keyText(entry), entry.sequence, version)
-        afterRecord {
-            answer(
-                KeyReply.write(.park) { json in
-                    json.member("success", true)
-                    json.member("stream_seq", entry.sequence)
-                    json.member("version", version)
-                })
+        confirm(.park, answer) { json in
+            json.member("stream_seq", entry.sequence)
+            json.member("version", version)
         }
     }
 
@@ -210,25 +210,15 @@ extension KeyedDelivery {
             let before = table.count(.parked)
             continueRetries(host.now)
             let retried = before - table.count(.parked)
-            return afterRecord {
-                answer(
-                    KeyReply.write(.retry) { json in
-                        json.member("success", true)
-                        json.member("retried", retried)
-                        json.member("scheduled", count - retried)
-                    })
+            return confirm(.retry, answer) { json in
+                json.member("retried", retried)
+                json.member("scheduled", count - retried)
             }
         }
         let slot = try findParked(request), entry = table[slot]
         audit("retry", request, keyText(entry), entry.sequence, entry.holder)
         retry(slot)
-        afterRecord {
-            answer(
-                KeyReply.write(.retry) { json in
-                    json.member("success", true)
-                    json.member("retried", 1)
-                })
-        }
+        confirm(.retry, answer) { $0.member("retried", 1) }
     }
 
     /// Retries what is due of a run, oldest park first.
@@ -256,13 +246,7 @@ extension KeyedDelivery {
         let slot = try findParked(request), entry = table[slot]
         audit("skip", request, keyText(entry), entry.sequence, entry.holder)
         skip(slot)
-        afterRecord {
-            answer(
-                KeyReply.write(.skip) { json in
-                    json.member("success", true)
-                    json.member("stream_seq", entry.sequence)
-                })
-        }
+        confirm(.skip, answer) { $0.member("stream_seq", entry.sequence) }
     }
 
     private func resumeByCommand(_ request: KeyRequest, _ answer: @escaping Answer) throws(APIError) {
@@ -271,7 +255,27 @@ extension KeyedDelivery {
         record.add(.circuit, 0, argument: 0)
         audit("resume", request, [], 0, 0)
         updateHold(host.now)
-        afterRecord { answer(KeyReply.write(.resume) { $0.member("success", true) }) }
+        confirm(.resume, answer) { _ in }
+    }
+
+    /// Answers a command when it is durable, or as soon as it cannot be.
+    private func confirm(
+        _ operation: KeyOperation, _ answer: @escaping Answer, _ members: @escaping (inout JSONWriter) -> Void
+    ) {
+        consumer.writeRecord(host.now)
+        func reply(_ error: StoreError?) {
+            answer(
+                KeyReply.write(operation) { json in
+                    if let error {
+                        json.name("error")
+                        APIError.keysNotStored(error).write(to: &json)
+                    } else {
+                        json.member("success", true)
+                        members(&json)
+                    }
+                })
+        }
+        if consumer.journalID == nil { reply(nil) } else { consumer.stream.afterJournalAttempt(reply) }
     }
 
     private func audit(_ command: String, _ request: KeyRequest, _ key: [UInt8], _ sequence: UInt64, _ version: UInt64) {

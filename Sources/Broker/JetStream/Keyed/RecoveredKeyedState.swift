@@ -32,6 +32,12 @@ struct RecoveredKeyedState {
     var cursors: [UInt64: UInt64] = [:]
     var audits: [KeyAudit] = []
     var start = LastPerSubject()
+    /// Keys whose park has ended, by hash, with where that ends; and messages that are their own keys.
+    private var drainingKeys: [UInt64: UInt64] = [:]
+    private var drainingAlone: Set<UInt64> = []
+    var drains: [(sequence: UInt64, hash: UInt64, end: UInt64)] {
+        drainingKeys.map { (0, $0.key, $0.value) } + drainingAlone.map { ($0, 0, $0 &+ 1) }
+    }
     /// Counts consumer sequences while records are read.
     private var delivered: UInt64 = 0
 
@@ -120,7 +126,20 @@ struct RecoveredKeyedState {
             sequences.append(next)
         }
         start = LastPerSubject(sequences, end: end)
+        return reader.isAtEnd || readDrains(&reader)
+    }
+
+    private mutating func readDrains(_ reader: inout VarintReader) -> Bool {
+        guard let count = reader.number(), count <= UInt64(reader.remaining / 10) else { return false }
+        for _ in 0..<count {
+            guard let sequence = reader.number(), let hash = reader.hash(), let end = reader.number() else { return false }
+            drain(sequence, hash, end)
+        }
         return true
+    }
+
+    private mutating func drain(_ sequence: UInt64, _ hash: UInt64, _ end: UInt64) {
+        if hash == 0 { drainingAlone.insert(sequence) } else { drainingKeys[hash] = end }
     }
 
     // MARK: Turns
@@ -163,6 +182,7 @@ struct RecoveredKeyedState {
                 entry.lengthNs = settings.ackWait(deliveries: entry.attempts)
             }
         case .finished:
+            drainingAlone.remove(sequence)
             guard let entry = entries.removeValue(forKey: sequence) else { return true }
             if keepsCursors { cursors[entry.hash] = max(cursors[entry.hash] ?? 0, sequence) }
         case .released: change(sequence) { $0.state = .ready }
@@ -180,6 +200,8 @@ struct RecoveredKeyedState {
                 let error = reader.text()
             else { return false }
             lastVersion = max(lastVersion, version)
+            drainingAlone.remove(sequence)
+            if let hash = entries[sequence]?.hash { drainingKeys[hash] = nil }
             change(sequence) { entry in
                 entry.state = .parked
                 entry.version = version
@@ -202,6 +224,12 @@ struct RecoveredKeyedState {
         case .circuit:
             guard let isOpen = reader.number() else { return false }
             isCircuitOpen = isOpen == 1
+        case .passed:
+            guard sequence < .max else { return false }
+            readPosition = max(readPosition, sequence + 1)
+        case .draining:
+            guard let hash = reader.hash(), let end = reader.number(), sequence < .max else { return false }
+            drain(sequence, hash, end)
         }
         return true
     }

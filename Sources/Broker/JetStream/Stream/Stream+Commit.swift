@@ -47,7 +47,7 @@ extension Stream {
         // The log's next commit may have the removals that the journal relies on.
         if waits && !(isLogCommitting && removalsTicket == log.finishedCommit + 1) { return }
         // Most acks are not waited for; those that are sync at once.
-        let isAwaited = !journalWaits.isEmpty || !journalAwaiting.isEmpty
+        let isAwaited = !journalWaits.isEmpty || !journalRequests.isEmpty || !journalAwaiting.isEmpty
         let syncs = isJournalSyncDue || settings.syncPolicy.syncsEveryCommit && isAwaited
         isJournalSyncDue = false
         guard let job = journal.beginCommit(syncs: syncs) else {
@@ -106,9 +106,12 @@ extension Stream {
         isJournalCommitting = false
         if !syncs { noteUnsynced() }
         guard let journal else { return }
+        let before = journal.finishedCommit
         if let error = journal.finishCommit(result) {
             return failJournal(error)
         }
+        // What it found no room for is tried again with the next record.
+        if journal.finishedCommit == before { for action in journalRequests.takeAll() { action(.noSpace) } }
         if syncs { journalSynced = journal.finishedCommit }
         tellJournalWaits()
     }
@@ -120,8 +123,17 @@ extension Stream {
     }
 
     private func tellJournalWaits() {
-        for action in journalWaits.take(finished: journalSettled) { action(nil) }
+        takeJournalWaits()
         tellThoseWhoAwaitJournal()
+    }
+
+    private func takeJournalWaits() {
+        if !journalWaits.isEmpty {
+            for action in journalWaits.take(finished: journalSettled) { action(nil) }
+        }
+        if !journalRequests.isEmpty {
+            for action in journalRequests.take(finished: journalSettled) { action(nil) }
+        }
     }
 
     /// Lets out whatever is durable by now.
@@ -135,9 +147,7 @@ extension Stream {
         if !logWaits.isEmpty {
             for action in logWaits.take(finished: log.finishedCommit) { action(nil) }
         }
-        if !journalWaits.isEmpty {
-            for action in journalWaits.take(finished: journalSettled) { action(nil) }
-        }
+        takeJournalWaits()
     }
 
     /// Publishes what waited for a finished commit, in order. What is published may come back as a publish to this stream.
@@ -178,7 +188,7 @@ extension Stream {
         journalFailure = error
         journalAwaiting = []
         fail(error)
-        for action in journalWaits.takeAll() { action(error) }
+        for action in journalWaits.takeAll() + journalRequests.takeAll() { action(error) }
     }
 
     /// The commit that a change made now waits for. Streams that persist in the background acknowledge at once.
@@ -202,6 +212,12 @@ extension Stream {
         if let journalFailure { return action(journalFailure) }
         let ticket = journal.commitTicket
         if journalSettled >= ticket { action(nil) } else { journalWaits.add(ticket, action) }
+    }
+
+    func afterJournalAttempt(_ action: @escaping (StoreError?) -> Void) {
+        guard let journal, journalFailure == nil else { return action(journalFailure) }
+        let ticket = journal.commitTicket
+        if journalSettled >= ticket { action(nil) } else { journalRequests.add(ticket, action) }
     }
 
     /// A redelivery must not go out before the journal tells of the delivery before: the next commit syncs for it.

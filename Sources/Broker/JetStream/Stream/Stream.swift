@@ -44,6 +44,8 @@ final class Stream: ConsumerStream {
     /// Answers that wait for a commit of the log or the journal, by ticket.
     var logWaits = CommitWaits()
     var journalWaits = CommitWaits()
+    /// Of these, answers that say so if a commit of the journal finds no room.
+    var journalRequests = CommitWaits()
     /// What waits for a message to come from the disk.
     var loadWaits = LoadWaits()
     /// Answers that are given piece by piece.
