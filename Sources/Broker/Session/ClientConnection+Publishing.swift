@@ -7,7 +7,7 @@ import Wire
 extension ClientConnection {
     /// PUB and HPUB.
     func publish(_ parser: borrowing ClientParser) {
-        guard let index else { return }
+        guard let index = uncountedIndex else { return }
         if parser.headerBytes >= 0 && !(options.headers && settings.headers) {
             close(.messageHeaderViolation)
             return
@@ -29,11 +29,11 @@ extension ClientConnection {
         }
         if options.verbose { reply("+OK\r\n") }
 
-        let generation = index.generation.load(ordering: .acquiring)
+        let generation = index._withUnsafeGuaranteedRef { $0.generation.load(ordering: .acquiring) }
         let message = Message(
             subject: subject, reply: parser.reply, headerBytes: parser.headerBytes, payload: parser.payload,
             sizes: router.sizesOfParsedMessage())
-        index.match(subject, into: &router.matches)
+        index._withUnsafeGuaranteedRef { $0.match(subject, into: &router.matches) }
         router.counters.matches &+= 1
         let publisher = options.echo ? nil : channel
         router.origin = Origin(clientID: clientID)
@@ -41,7 +41,7 @@ extension ClientConnection {
         if message.reply.isEmpty {
             considerCaching(message, parser.controlLine, generation)
         } else if delivered == 0 && options.noResponders {
-            answerNoResponders(message, index)
+            answerNoResponders(message, index.takeUnretainedValue())
         }
     }
 

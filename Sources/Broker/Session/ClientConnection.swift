@@ -39,7 +39,11 @@ final class ClientConnection: ChannelHandler {
     var publishCache: UnsafeMutablePointer<PublishCache>?
     /// Hash of the last line that was not in the cache: a line is cached when it comes twice in a row.
     var lastLineHash: UInt64 = 0
-    var index: SubjectIndex?
+    var index: SubjectIndex? {
+        didSet { uncountedIndex = index.map { Unmanaged.passUnretained($0) } }
+    }
+    /// The same, for each publish: all loops would count references of one index, and take the count from each other.
+    private(set) var uncountedIndex: Unmanaged<SubjectIndex>?
 
     private(set) var messagesIn: UInt64 = 0
     private(set) var payloadBytesIn: UInt64 = 0

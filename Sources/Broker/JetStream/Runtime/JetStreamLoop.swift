@@ -11,8 +11,9 @@ final class JetStreamLoop {
     private static let roundsMax = 16
 
     let shared: JetStream
-    /// Unchecked: it owns this object, and is asked for the time of every message.
-    unowned(unsafe) let router: Router
+    unowned let router: Router
+    /// Its loop, not counted: it is asked for the time of every message.
+    private let clock: Unmanaged<EventLoop>
     let admin: StreamAdmin
     private(set) var streams: [UInt64: StreamRuntime] = [:]
     /// Streams with something to decide at the end of this turn.
@@ -28,6 +29,7 @@ final class JetStreamLoop {
     init(_ shared: JetStream, router: Router) {
         self.shared = shared
         self.router = router
+        clock = .passUnretained(router.loop)
         admin = StreamAdmin(shared, router: router)
         router.endpoints.accountRequest = { [unowned self] account, message, origin in
             guard let account = shared.account(account) else { return refuse(message, account) }
@@ -41,7 +43,7 @@ final class JetStreamLoop {
 
     /// The beginning of this turn. Clocks are read once for all that happens in it.
     var now: Instant {
-        let startNs = loop.turnStartNs
+        let startNs = clock._withUnsafeGuaranteedRef { $0.turnStartNs }
         if startNs == 0 || turn.monotonicNs != startNs {
             turn = Instant(wallNs: Clock.wallNs(), monotonicNs: startNs == 0 ? Clock.monotonicNs() : startNs)
         }
