@@ -232,6 +232,7 @@ extension KeyedDelivery {
             consumer.countPending()
         }
         dropUnwanted()
+        if consumer.keepsInterest { consumer.stream.retentionAppliesAgain() }
         let held = heldAcks
         heldAcks = []
         heldBytes = 0
