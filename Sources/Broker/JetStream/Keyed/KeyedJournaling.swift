@@ -262,7 +262,7 @@ extension KeyedDelivery {
         }
         for (sequence, hash, end) in recoveredDrains {
             guard let key = hash == 0 ? 0 : index.names.find(hash: hash) else { continue }
-            draining.begin(sequence, key, Backlog(), before: end)
+            draining.begin(sequence, key, Backlog(), before: min(end, consumer.nextSequence))
         }
         unresolvedHashes = [:]
         recoveredCursors = [:]
