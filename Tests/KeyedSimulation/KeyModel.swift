@@ -167,6 +167,13 @@ struct KeyModel {
     }
     mutating func mayBeRetried(_ sequence: UInt64) { parked.remove(sequence) }
 
+    /// Whether a message waits behind one that is parked, as far as anybody knows. With more than one lease for a key, some of
+    /// those behind it do not wait.
+    func waitsBehindPark(_ sequence: UInt64) -> Bool {
+        guard leasesPerKey == 1, state(sequence) == .fresh, !isOptional(sequence) else { return false }
+        return parked.contains { $0 < sequence && key($0) == key(sequence) }
+    }
+
     // MARK: The broker
 
     /// The consumer's filter has changed: what it leaves out may be passed over from now on.

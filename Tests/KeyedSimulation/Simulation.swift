@@ -226,6 +226,7 @@ struct Simulation {
             trace("parked \(sequence): \(world.stream.log.contains(sequence)) \(world.config.retention)")
         }
         asked = [:]
+        position = world.consumer.nextSequence
         let state = world.stream.log.state
         lastStored = min(lastStored, state.lastSequence)
         model.crashed(lastSequence: state.lastSequence)
@@ -279,7 +280,9 @@ struct Simulation {
             for sequence in model.parked where !world.stream.log.contains(sequence) {
                 throw Violation("the limits have removed \(sequence), which is parked")
             }
+            if let wronglyRemoved { throw Violation("the limits have removed \(wronglyRemoved), which waits behind a park") }
         }
+        position = world.consumer.nextSequence
     }
 
     private mutating func answered(_ number: Int, _ isStale: Bool) throws {
@@ -314,6 +317,9 @@ struct Simulation {
 
     /// How many had gone when they were last looked for.
     private var removed: UInt64 = 0
+    /// The consumer's read position when it was last looked at: what waits before it behind a park is spared by the limits.
+    private var position: UInt64 = 0
+    private var wronglyRemoved: UInt64?
 
     /// What the limits have removed is done with.
     private mutating func dropRemoved() {
@@ -329,6 +335,7 @@ struct Simulation {
         model.forEachOpen { if $0 <= lastStored && !log.contains($0) { gone.append($0) } }
         for sequence in gone.sorted() {
             trace("removed \(sequence)")
+            if limitsMessages && sequence < position && model.waitsBehindPark(sequence) { wronglyRemoved = sequence }
             model.removed(sequence)
         }
     }

@@ -73,4 +73,62 @@ import Wire
         kit.say(consumer, second[0])
         #expect(kit.log.state.messages == 0)
     }
+
+    /// A crash that forgets removals, but not the acks: what is back goes again, even if the keys are known only later, because
+    /// the headers with them have to come from the disk.
+    @Test(arguments: [RetentionPolicy.workqueue, .interest]) func whatIsDoneGoesAgainAfterACrash(
+        retention: RetentionPolicy
+    ) throws {
+        var change = 0, returned = 0
+        while true {
+            change += 1
+            let (kit, consumer) = try world(retention, ["bellhop.key": "header:Booking"])
+            for key in ["a", "b", "a"] { kit.publish("s.x", "x", headers: "NATS/1.0\r\nBooking: \(key)\r\n\r\n") }
+            let leases = kit.lease(consumer)
+            #expect(leases.sequences == [1, 2])
+            kit.say(consumer, leases[0], "+TERM")
+            #expect(kit.parked(consumer)["a"] != nil)
+            kit.reversesCommits = true
+            kit.disk.failPower(atChange: kit.disk.changes + change)
+            kit.message(leases[1].reply, "", reply: "answer") { consumer.receive(ack: $0) }
+            kit.turn()
+            let disk = kit.disk.crashed(seed: 1), cold = kit.disk.crashed(seed: 1)
+            let found = try #require(try StreamFiles.open(StoredStream.directory, disk))
+            let isBack = found.log.contains(2)
+            cold.missCache(onceIn: 1)
+            let restarted = try #require(try StoredStream(on: cold))
+            restarted.pass(seconds: 2)
+            let recovered = try #require(restarted.registry["C"])
+            let keyed = try #require(recovered.keyed)
+            #expect(keyed.isReady && keyed.parkedKeys == 1)
+            if keyed.table.find(2) == OutstandingTable.none {
+                if isBack { returned += 1 }
+                #expect(!restarted.log.contains(2), "at change \(change) it is kept for nobody")
+            }
+            if !kit.disk.isOff { break }
+        }
+        #expect(change > 2 && returned > 0)
+    }
+
+    /// What has a reason to stay is known only when the keys are: so much waits that they take more than one turn to read.
+    @Test func whatIsDoneGoesWhenTheKeysAreKnown() throws {
+        let (kit, consumer) = try world(.limits)
+        for subject in ["s.a", "s.b"] { kit.publish(subject, "x") }
+        let leases = kit.lease(consumer)
+        kit.say(consumer, leases[0], "+TERM")
+        kit.say(consumer, leases[1])
+        for number in 1...20_000 {
+            kit.message("s.a", "x") { kit.stream.receive($0) }
+            if number % 1_000 == 0 { kit.turn() }
+        }
+        // The read position passes them.
+        for _ in 0..<5 { #expect(kit.lease(consumer).isEmpty) }
+        try kit.close()
+        let again = try #require(try StoredStream(on: kit.disk) { $0.retention = .interest })
+        for _ in 0..<10 { again.turn() }
+        again.pass(seconds: 10)
+        let recovered = try #require(again.registry["C"])
+        #expect(recovered.keyed?.isReady ?? false && recovered.info().pending == 20_000)
+        #expect(again.log.contains(1) && !again.log.contains(2) && again.log.state.messages == 20_001)
+    }
 }

@@ -23,6 +23,8 @@ final class StoredStream: StreamHost, CommitRunner {
     var output: [(subject: String, reply: String, payload: String)] = []
     /// Somebody listens to whatever is told.
     var hasListeners = false
+    /// Of commits that are begun in one turn, the last one is done first.
+    var reversesCommits = false
     private var jobs: [(CommitJob, (CommitResult) -> Void)] = []
     private var seed: UInt64 = 1
     private var replies = 0
@@ -51,17 +53,21 @@ final class StoredStream: StreamHost, CommitRunner {
     }
 
     /// What is there; nil if there is no stream.
-    init?(on disk: SimulatedDisk) throws {
+    ///
+    /// - Parameter change: what its configuration says now.
+    init?(on disk: SimulatedDisk, _ change: (inout StreamConfig) -> Void = { _ in }) throws {
         guard let found = try StreamFiles.open(StoredStream.directory, disk) else { return nil }
         self.disk = disk
         opened = found
         log = try #require(opened.log as? FileLog)
-        serve()
+        serve(change)
     }
 
-    private func serve() {
+    private func serve(_ change: (inout StreamConfig) -> Void = { _ in }) {
+        var config = opened.definition.config
+        change(&config)
         stream = Stream(
-            config: opened.definition.config, createdNs: opened.definition.createdNs, log: opened.log, journal: opened.journal,
+            config: config, createdNs: opened.definition.createdNs, log: opened.log, journal: opened.journal,
             host: self, commits: self, settings: StreamSettings())
         log.onLost = { [unowned self] sequence, _ in lost.append(sequence) }
         _ = registry.recover(opened.consumers)
@@ -75,7 +81,7 @@ final class StoredStream: StreamHost, CommitRunner {
             stream.turnEnded()
             let running = jobs
             jobs = []
-            for (job, then) in running { then(job.run()) }
+            for (job, then) in reversesCommits ? running.reversed() : running { then(job.run()) }
             let read = log.beginRead()
             if let read { log.finishRead(read.run()) }
             if running.isEmpty && read == nil { return }

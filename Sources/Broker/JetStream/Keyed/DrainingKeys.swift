@@ -13,7 +13,7 @@ struct DrainingKeys {
 
     /// All of them; the key is 0, or the sequence is.
     var drains: [(sequence: UInt64, key: KeyID, end: UInt64)] {
-        byKey.map { (0, $0.key, $0.value.end) } + alone.keys.map { ($0, 0, $0 + 1) }
+        byKey.map { (0, $0.key, $0.value.end) } + alone.keys.map { ($0, 0, $0 &+ 1) }
     }
 
     var isEmpty: Bool { byKey.isEmpty && alone.isEmpty }

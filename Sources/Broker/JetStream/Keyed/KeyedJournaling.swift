@@ -232,6 +232,7 @@ extension KeyedDelivery {
             consumer.countPending()
         }
         dropUnwanted()
+        if consumer.keepsInterest { consumer.stream.retentionAppliesAgain() }
         let held = heldAcks
         heldAcks = []
         heldBytes = 0
@@ -261,7 +262,7 @@ extension KeyedDelivery {
         }
         for (sequence, hash, end) in recoveredDrains {
             guard let key = hash == 0 ? 0 : index.names.find(hash: hash) else { continue }
-            draining.begin(sequence, key, Backlog(), before: end)
+            draining.begin(sequence, key, Backlog(), before: min(end, consumer.nextSequence))
         }
         unresolvedHashes = [:]
         recoveredCursors = [:]

@@ -139,7 +139,7 @@ struct RecoveredKeyedState {
     }
 
     private mutating func drain(_ sequence: UInt64, _ hash: UInt64, _ end: UInt64) {
-        if hash == 0 { drainingAlone.insert(sequence) } else { drainingKeys[hash] = end }
+        if hash != 0 { drainingKeys[hash] = end } else if sequence > 0 && sequence < .max { drainingAlone.insert(sequence) }
     }
 
     // MARK: Turns

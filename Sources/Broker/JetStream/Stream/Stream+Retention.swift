@@ -13,10 +13,13 @@ extension Stream {
         }
     }
 
+    func retentionAppliesAgain() { isSweepDue = true }
+
     /// How often a turn's sweep asks a consumer for a message.
     private static let sweepQuestions = 8_192
 
-    /// Removes what has no reason to stay: after a restart, when a consumer has been deleted, when the retention has changed.
+    /// Removes what has no reason to stay: after a restart, when a consumer has been deleted or knows its keys, when the
+    /// retention has changed.
     /// What is too much for one turn is left for the next ones.
     func sweep() {
         let nowNs = host.now.monotonicNs

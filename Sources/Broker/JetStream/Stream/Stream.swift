@@ -253,7 +253,7 @@ final class Stream: ConsumerStream {
         if longAnswers.dueNs < .max { consider(longAnswers.dueNs) }
         if loadWaits.hasReady { consider(host.now.monotonicNs) }
         // No two pieces at one time: others come between.
-        if sweepsFrom != nil { consider(sweptNs &+ 1) }
+        if sweepsFrom != nil || isSweepDue { consider(sweptNs &+ 1) }
         if consumerDeadlineNs < .max { consider(consumerDeadlineNs) }
         return next
     }
