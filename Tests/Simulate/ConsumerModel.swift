@@ -314,7 +314,7 @@ struct ConsumerModel {
     /// Clients are gone, and how long each message has waited is not known any more.
     mutating func restart(nowNs: UInt64, wallNs: Int64) {
         // What a filter has left out before it was changed is looked at anew.
-        if starts.isEmpty { next = delivered.stream + 1 }
+        if starts.isEmpty { next = max(delivered.stream, startsEnd) + 1 }
         requests = []
         activeNs = nowNs
         replayed = nil
@@ -342,7 +342,7 @@ struct ConsumerModel {
         floor = (consumer.state.ackFloor.consumer, consumer.state.ackFloor.stream)
         next = consumer.nextSequence
         starts = Array(consumer.state.lastPerSubject.remaining)
-        if !starts.isEmpty { startsEnd = consumer.state.lastPerSubject.end }
+        startsEnd = consumer.state.lastPerSubject.end
         if config.replayPolicy == .original { replayEnd = consumer.stream.log.state.lastSequence }
         exhausted = Set(consumer.state.exhausted.keys)
         pending = ConsumerModel.pending(of: consumer).mapValues {

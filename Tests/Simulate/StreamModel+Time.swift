@@ -18,13 +18,15 @@ extension StreamModel {
 
     /// Takes over what has happened by itself, if it may have.
     ///
-    /// - Parameter sent: what the broker has sent meanwhile; something may have been stored, delivered and let go at once.
-    mutating func passTime(_ world: World, _ sent: [Sent]) throws {
+    /// - Parameters:
+    ///   - sent: what the broker has sent meanwhile; something may have been stored, delivered and let go at once.
+    ///   - kept: sequences that may have gone for another reason than their age.
+    mutating func passTime(_ world: World, _ sent: [Sent], keeps kept: Set<UInt64> = []) throws {
         let log = world.stream.log, nowNs = world.now.wallNs
         var markers: Set<String> = []
         var expired = 0
         for message in messages {
-            guard let due = dueNs(message), due <= nowNs else { continue }
+            guard let due = dueNs(message), due <= nowNs, !kept.contains(message.sequence) else { continue }
             if log.contains(message.sequence) {
                 guard due + StreamModel.slackNs > nowNs else {
                     throw Disagreement("message \(message.sequence) should be gone since \((nowNs - due) / 1_000_000) ms")
@@ -56,7 +58,10 @@ extension StreamModel {
             // What it makes may be refused.
             if config.sealed || config.maxMessageBytes >= 0 { messages[place].isRefused = true }
             if messages[place].isRefused { continue }
-            throw Disagreement("schedule \(messages[place].sequence) should have fired \((nowNs - fires) / 1_000_000) ms ago")
+            let due = world.stream.schedules[messages[place].sequence]
+            throw Disagreement(
+                "schedule \(messages[place]) should have fired \((nowNs - fires) / 1_000_000) ms ago, the broker waits for "
+                    + (due.map { "\($0)" } ?? "nothing"))
         }
     }
 
@@ -85,7 +90,9 @@ extension StreamModel {
             return
         }
         guard message.timeNs > lastTimeNs, message.timeNs <= world.now.wallNs + 1_000_000 else {
-            throw Disagreement("message \(sequence) has the time \(message.timeNs) behind \(lastTimeNs)")
+            throw Disagreement(
+                "message \(sequence) has the time \(message.timeNs) behind \(lastTimeNs) of \(lastSequence): \(world.stream.log.state)"
+            )
         }
         var checked = Checked(message: message)
         if message.isMarker {
@@ -226,7 +233,9 @@ extension StreamModel {
         else { return false }
         lastSequence += 1
         lastMessageID = ""
-        lastTimeNs = max(lastTimeNs, world.stream.lastTimeNs)
+        // It takes a moment of its own, which only the stream knows.
+        let isLast = lastSequence == world.stream.log.state.lastSequence
+        lastTimeNs = max(lastTimeNs + 1, isLast ? world.stream.lastTimeNs : 0)
         if messages[place].header("Nats-Schedule")?.hasPrefix("@at") == true {
             remove(messages[place].sequence)
             return true
