@@ -309,6 +309,12 @@ struct ConsumerModel {
         next = starts.first ?? startsEnd + 1
     }
 
+    /// Where the broker goes on looking, if nothing that comes before that is still to be delivered.
+    mutating func passOver(to position: UInt64, _ stream: StreamModel) {
+        guard starts.isEmpty, position > next, firstAhead(stream) ?? .max >= position else { return }
+        next = position
+    }
+
     // MARK: Restarts
 
     /// Clients are gone, and how long each message has waited is not known any more.

@@ -79,6 +79,7 @@ extension StreamModel {
         } else {
             // A schedule whose target nobody wants uses up a sequence, as any other publish.
             if try unstoredFiring(world) { return }
+            if markerGaveWay(&markers, world) { return }
             // Markers may leave no room for each other.
             guard !markers.isEmpty, config.maxMessages > 0 || config.maxBytes > 0 else {
                 throw Disagreement("sequence \(sequence) was used up for nothing")
@@ -223,6 +224,22 @@ extension StreamModel {
         guard message.subject == schedule.header("Nats-Schedule-Target"), message.body == schedule.body,
             message.headers.elementsEqual(headers, by: { $0 == $1 })
         else { throw Disagreement("schedule \(schedule) made \(message)") }
+    }
+
+    /// A schedule fires onto the subject of a delete marker, which goes at once for want of room or by a rollup.
+    private mutating func markerGaveWay(_ markers: inout Set<String>, _ world: World) -> Bool {
+        for schedule in messages where (schedule.firesNs ?? .max) <= world.now.wallNs {
+            guard let target = schedule.header("Nats-Schedule-Target"), markers.contains(target),
+                config.maxMessagesPerSubject == 1 || schedule.header("Nats-Schedule-Rollup") != nil
+            else { continue }
+            markers.remove(target)
+            lastSequence += 1
+            lastTimeNs += 1
+            lastMessageID = ""
+            lostMarkers += 1
+            return true
+        }
+        return false
     }
 
     private mutating func unstoredFiring(_ world: World) throws -> Bool {

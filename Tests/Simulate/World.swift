@@ -110,6 +110,7 @@ final class World: StreamHost, CommitRunner {
             found = consumers
         }
         if config.firstSequence > 1 && log.state.lastSequence == 0 { try log.skip(to: config.firstSequence - 1) }
+        self.found.lastSequence = max(self.found.lastSequence, log.state.lastSequence)
         stream = Stream(
             config: config, createdNs: createdNs, log: log, journal: journal, host: self, commits: self, settings: settings)
         let registry = ConsumerRegistry(stream: stream)
