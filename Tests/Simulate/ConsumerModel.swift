@@ -309,12 +309,18 @@ struct ConsumerModel {
         next = starts.first ?? startsEnd + 1
     }
 
+    /// Where the broker goes on looking, if nothing that comes before that is still to be delivered.
+    mutating func passOver(to position: UInt64, _ stream: StreamModel) {
+        guard starts.isEmpty, position > next, firstAhead(stream) ?? .max >= position else { return }
+        next = position
+    }
+
     // MARK: Restarts
 
     /// Clients are gone, and how long each message has waited is not known any more.
     mutating func restart(nowNs: UInt64, wallNs: Int64) {
         // What a filter has left out before it was changed is looked at anew.
-        if starts.isEmpty { next = delivered.stream + 1 }
+        if starts.isEmpty { next = max(delivered.stream, startsEnd) + 1 }
         requests = []
         activeNs = nowNs
         replayed = nil
@@ -342,7 +348,7 @@ struct ConsumerModel {
         floor = (consumer.state.ackFloor.consumer, consumer.state.ackFloor.stream)
         next = consumer.nextSequence
         starts = Array(consumer.state.lastPerSubject.remaining)
-        if !starts.isEmpty { startsEnd = consumer.state.lastPerSubject.end }
+        startsEnd = consumer.state.lastPerSubject.end
         if config.replayPolicy == .original { replayEnd = consumer.stream.log.state.lastSequence }
         exhausted = Set(consumer.state.exhausted.keys)
         pending = ConsumerModel.pending(of: consumer).mapValues {

@@ -123,6 +123,7 @@ extension Simulation {
         let before = consumer
         consumer.update(config, position: position, nowNs: world.now.monotonicNs)
         consumer.keepStarts(model)
+        if consumer.starts.isEmpty { consumer.next = max(consumer.next, position) }
         consumers[name] = consumer
         guard try askForConsumer(config, "update") == 0 else {
             consumers[name] = before
@@ -206,7 +207,8 @@ extension Simulation {
         }
         if code == 0 {
             consumer.next = sequence == 0 ? consumer.floor.stream + 1 : sequence
-            (consumer.pending, consumer.exhausted, consumer.starts) = ([:], [], [])
+            (consumer.pending, consumer.exhausted) = ([:], [])
+            (consumer.starts, consumer.startsEnd) = ([], 0)
             consumer.delivered = (0, consumer.next - 1)
             consumer.floor = consumer.delivered
             (consumer.replayEnd, consumer.replayed, consumer.confirmed) = (0, nil, [])
@@ -281,6 +283,8 @@ extension Simulation {
     private func answer(_ sent: Sent) throws {
         guard let reference = Reference(sent.reply), var consumer = consumers[reference.consumer] else { return }
         let nowNs = world.now.monotonicNs, sequence = reference.sequence
+        // What was delivered to an earlier consumer of this name, or before a reset, may have been passed over since.
+        if let position = world.registry[consumer.name]?.nextSequence { consumer.passOver(to: position, model) }
         let bodies = ["", "", "", "+ACK", "-NAK", "-NAK {\"delay\":2000000000}", "-NAK 3s", "+WPI", "+TERM", "+TERM why"]
         let body = bodies[random.below(bodies.count)]
         var reply = ""

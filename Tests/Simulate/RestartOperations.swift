@@ -162,7 +162,7 @@ extension Simulation {
         note("after the crash: \(log.state), \(world.recovered)")
         var known: [UInt64: ModelMessage] = [:]
         for message in before.messages + burst.created { known[message.sequence] = message }
-        var end = log.state.lastSequence
+        var end = world.found.lastSequence
         var present: [ModelMessage] = []
         /// Schedules that have fired since the broker came back, and what for.
         var fired: [(scheduler: String, target: String)] = []
@@ -217,15 +217,16 @@ extension Simulation {
                 throw Disagreement("half of the batch \(batch) is there: \(end), \(there.sorted()) of \(log.state)")
             }
         }
-        // The crash has brought back a schedule that had been removed, and that was due: it has fired, and went with that.
-        var firedAndGone: Set<UInt64> = []
-        for (scheduler, target) in fired {
-            let onSubject = known.values.filter { $0.sequence <= end && $0.subject == scheduler }
-            let schedule = onSubject.filter { $0.header("Nats-Schedule-Target") == target }.max { $0.sequence < $1.sequence }
-            guard let schedule, !onSubject.contains(where: { $0.sequence > schedule.sequence && there.contains($0.sequence) })
-            else { continue }
-            firedAndGone.insert(schedule.sequence)
-        }
+        // Schedules that were there have fired since, and may have gone with that, whatever was to become of them.
+        let firedAndGone = Set(
+            known.values.filter { message in
+                guard message.sequence <= end, world.found.sequences.contains(message.sequence),
+                    !there.contains(message.sequence), let target = message.header("Nats-Schedule-Target")
+                else { return false }
+                return fired.contains { $0 == message.subject && $1 == target }
+                    || model.config.retention == .interest && end < log.state.lastSequence && !model.isWanted(target)
+            }
+            .map(\.sequence))
         // Due to go: they may be gone, and are looked at with all others.
         let hasGoneOn = end < log.state.lastSequence
         // Consumers may have been done with anything.
@@ -252,15 +253,19 @@ extension Simulation {
                 || $0.sequence <= end && isDue($0) && attempted.index($0.sequence) != nil
         }
         .sorted { $0.sequence < $1.sequence }
-        // Only the last of a subject is a schedule.
-        for place in adopted.messages.indices {
-            let message = adopted.messages[place]
-            if adopted.last(message.subject) != message.sequence { adopted.messages[place].firesNs = nil }
-        }
         adopted.lastSequence = end
         adopted.lastTimeNs = end == log.state.lastSequence ? log.state.lastTimeNs : adopted.messages.last?.timeNs ?? 0
         model = adopted
         model.restart(nowNs: nowNs)
+        // Only what was the last of its subject when the broker came back is a schedule.
+        for place in model.messages.indices where model.messages[place].firesNs != nil {
+            let schedule = model.messages[place]
+            let isLast = !known.values.contains {
+                $0.sequence > schedule.sequence && $0.sequence <= end && $0.subjectBit == schedule.subjectBit
+                    && world.found.sequences.contains($0.sequence)
+            }
+            if !isLast { model.messages[place].firesNs = nil }
+        }
         // What has gone since the broker came back may have been there when it looked for ids.
         for message in known.values where message.sequence <= end && message.timeNs > nowNs - model.config.duplicateWindowNs {
             guard let id = message.header("Nats-Msg-Id"), model.ids[id] == nil, world.knows(id, message.sequence) else {
@@ -274,9 +279,9 @@ extension Simulation {
     }
 
     /// An interest stream keeps what somebody waits for.
-    func sweep() {
+    func sweep(where isSwept: (ModelMessage) -> Bool = { _ in true }) {
         let consumers = consumers
-        _ = model.removeAll { message in !consumers.values.contains { $0.waits(for: message) } }
+        _ = model.removeAll { message in isSwept(message) && !consumers.values.contains { $0.waits(for: message) } }
     }
 
     /// How long the journal may have what nobody waits for without a sync: a tenth of a second, by a timer that may be late.
@@ -340,7 +345,9 @@ extension Simulation {
         model.config = config
         try world.update(config)
         model.enforceLimits()
-        if config.retention == .interest { sweep() }
+        // What is too old by now goes first, and a marker may take its place.
+        let nowNs = world.now.wallNs
+        if config.retention == .interest { sweep { (self.model.dueNs($0) ?? .max) > nowNs } }
         try pass(1)
     }
 }

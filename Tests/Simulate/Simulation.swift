@@ -166,8 +166,21 @@ final class Simulation {
         }
         let split = before.map { $0 + 1 } ?? 0
         for sent in taken[..<split] where !sent.to.hasPrefix("pub.") { try hear(sent) }
-        try model.passTime(world, taken)
+        let done = goneWithDelivery(taken[split...])
+        try model.passTime(world, taken, keeps: done)
         for sent in taken[split...] where !sent.to.hasPrefix("pub.") { try hear(sent) }
+        if !done.isEmpty { try model.passTime(world, []) }
+    }
+
+    /// What consumers that ask for no acks were given, and what may have gone because nobody else waits for it.
+    private func goneWithDelivery(_ taken: ArraySlice<Sent>) -> Set<UInt64> {
+        guard model.config.retention != .limits else { return [] }
+        var done: Set<UInt64> = []
+        for sent in taken {
+            guard let reference = Reference(sent.reply), let consumer = consumers[reference.consumer] else { continue }
+            if !consumer.tracks { done.insert(reference.sequence) }
+        }
+        return done
     }
 
     func hear(_ sent: Sent) throws {

@@ -18,13 +18,15 @@ extension StreamModel {
 
     /// Takes over what has happened by itself, if it may have.
     ///
-    /// - Parameter sent: what the broker has sent meanwhile; something may have been stored, delivered and let go at once.
-    mutating func passTime(_ world: World, _ sent: [Sent]) throws {
+    /// - Parameters:
+    ///   - sent: what the broker has sent meanwhile; something may have been stored, delivered and let go at once.
+    ///   - kept: sequences that may have gone for another reason than their age.
+    mutating func passTime(_ world: World, _ sent: [Sent], keeps kept: Set<UInt64> = []) throws {
         let log = world.stream.log, nowNs = world.now.wallNs
         var markers: Set<String> = []
         var expired = 0
         for message in messages {
-            guard let due = dueNs(message), due <= nowNs else { continue }
+            guard let due = dueNs(message), due <= nowNs, !kept.contains(message.sequence) else { continue }
             if log.contains(message.sequence) {
                 guard due + StreamModel.slackNs > nowNs else {
                     throw Disagreement("message \(message.sequence) should be gone since \((nowNs - due) / 1_000_000) ms")
@@ -56,7 +58,10 @@ extension StreamModel {
             // What it makes may be refused.
             if config.sealed || config.maxMessageBytes >= 0 { messages[place].isRefused = true }
             if messages[place].isRefused { continue }
-            throw Disagreement("schedule \(messages[place].sequence) should have fired \((nowNs - fires) / 1_000_000) ms ago")
+            let due = world.stream.schedules[messages[place].sequence]
+            throw Disagreement(
+                "schedule \(messages[place]) should have fired \((nowNs - fires) / 1_000_000) ms ago, the broker waits for "
+                    + (due.map { "\($0)" } ?? "nothing"))
         }
     }
 
@@ -74,6 +79,7 @@ extension StreamModel {
         } else {
             // A schedule whose target nobody wants uses up a sequence, as any other publish.
             if try unstoredFiring(world) { return }
+            if markerGaveWay(&markers, world) { return }
             // Markers may leave no room for each other.
             guard !markers.isEmpty, config.maxMessages > 0 || config.maxBytes > 0 else {
                 throw Disagreement("sequence \(sequence) was used up for nothing")
@@ -85,7 +91,9 @@ extension StreamModel {
             return
         }
         guard message.timeNs > lastTimeNs, message.timeNs <= world.now.wallNs + 1_000_000 else {
-            throw Disagreement("message \(sequence) has the time \(message.timeNs) behind \(lastTimeNs)")
+            throw Disagreement(
+                "message \(sequence) has the time \(message.timeNs) behind \(lastTimeNs) of \(lastSequence): \(world.stream.log.state)"
+            )
         }
         var checked = Checked(message: message)
         if message.isMarker {
@@ -218,6 +226,22 @@ extension StreamModel {
         else { throw Disagreement("schedule \(schedule) made \(message)") }
     }
 
+    /// A schedule fires onto the subject of a delete marker, which goes at once for want of room or by a rollup.
+    private mutating func markerGaveWay(_ markers: inout Set<String>, _ world: World) -> Bool {
+        for schedule in messages where (schedule.firesNs ?? .max) <= world.now.wallNs {
+            guard let target = schedule.header("Nats-Schedule-Target"), markers.contains(target),
+                config.maxMessagesPerSubject == 1 || schedule.header("Nats-Schedule-Rollup") != nil
+            else { continue }
+            markers.remove(target)
+            lastSequence += 1
+            lastTimeNs += 1
+            lastMessageID = ""
+            lostMarkers += 1
+            return true
+        }
+        return false
+    }
+
     private mutating func unstoredFiring(_ world: World) throws -> Bool {
         guard config.retention == .interest,
             let place = messages.firstIndex(where: {
@@ -226,7 +250,9 @@ extension StreamModel {
         else { return false }
         lastSequence += 1
         lastMessageID = ""
-        lastTimeNs = max(lastTimeNs, world.stream.lastTimeNs)
+        // It takes a moment of its own, which only the stream knows.
+        let isLast = lastSequence == world.stream.log.state.lastSequence
+        lastTimeNs = max(lastTimeNs + 1, isLast ? world.stream.lastTimeNs : 0)
         if messages[place].header("Nats-Schedule")?.hasPrefix("@at") == true {
             remove(messages[place].sequence)
             return true

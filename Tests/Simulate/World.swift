@@ -39,6 +39,8 @@ final class World: StreamHost, CommitRunner {
     private(set) var lost: [String] = []
     /// What the log has found when it was opened last.
     private(set) var recovered = RecoveryReport()
+    /// What was there then, before anything else happened.
+    private(set) var found: (lastSequence: UInt64, sequences: Set<UInt64>) = (0, [])
     private var jobs: [(job: CommitJob, then: (CommitResult) -> Void)] = []
     private var generator: SeededRandom
     private let options: Store.LogOptions
@@ -96,6 +98,11 @@ final class World: StreamHost, CommitRunner {
                 throw Disagreement("the log reports damage: \(file.recoveryReport), \(file.state)")
             }
             recovered = file.recoveryReport
+            let state = file.state
+            self.found = (state.lastSequence, [])
+            if state.messages > 0 {
+                self.found.sequences = Set((state.firstSequence...state.lastSequence).filter { file.contains($0) })
+            }
             file.onLost = { [unowned self] sequence, reason in self.lost.append("message \(sequence) is lost: \(reason)") }
             log = file
             let (opened, consumers) = try FileConsumerJournal.open(directory: "/s/consumers", disk: disk)
@@ -103,6 +110,7 @@ final class World: StreamHost, CommitRunner {
             found = consumers
         }
         if config.firstSequence > 1 && log.state.lastSequence == 0 { try log.skip(to: config.firstSequence - 1) }
+        self.found.lastSequence = max(self.found.lastSequence, log.state.lastSequence)
         stream = Stream(
             config: config, createdNs: createdNs, log: log, journal: journal, host: self, commits: self, settings: settings)
         let registry = ConsumerRegistry(stream: stream)

@@ -94,6 +94,24 @@ import Wire
         #expect(place(consumer) == [0, 1, 0, 1, 0, 0])
     }
 
+    /// With `last_per_subject`, what came before the last of a subject stays left out though the last has been deleted.
+    @Test func aRestartBringsBackNothingBeforeTheLastOfASubject() throws {
+        let disk = try StoredStream.makeDisk()
+        let kit = try StoredStream(creating: StoredStream.config(), on: disk)
+        for subject in ["s.a", "s.b", "s.b"] { kit.publish(subject, subject) }
+        let consumer = kit.create("C") { $0.deliverPolicy = .lastPerSubject }
+        let delivery = try #require(kit.pull(consumer, 1).first)
+        #expect(kit.ack(consumer, delivery.reply))
+        _ = kit.request(Stream.deleteMessage, #"{"seq":3}"#)
+        #expect(kit.pull(consumer, 1).isEmpty && consumer.info().pending == 0)
+        try kit.close()
+        let again = try #require(try StoredStream(on: disk)), recovered = try #require(again.registry["C"])
+        #expect(recovered.info().pending == 0)
+        #expect(again.pull(recovered, 1).isEmpty)
+        again.publish("s.b", "new")
+        #expect(again.output.filter { $0.subject == "inbox" }.map(\.payload) == ["new"])
+    }
+
     /// nats-server removes the message.
     @Test func anAckForAnEarlierConsumerOfThatNameTakesNothing() throws {
         let kit = try StoredStream(

@@ -202,7 +202,8 @@ final class Consumer {
         }
         nextSequence =
             state.lastPerSubject.isEmpty
-            ? max(state.delivered.stream + 1, log.state.firstSequence) : state.lastPerSubject.first
+            ? max(state.delivered.stream + 1, state.lastPerSubject.end &+ 1, log.state.firstSequence)
+            : state.lastPerSubject.first
         return hasChanged
     }
 
