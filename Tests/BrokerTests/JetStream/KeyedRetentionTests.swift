@@ -83,7 +83,7 @@ import Wire
         while true {
             change += 1
             let (kit, consumer) = try world(retention, ["bellhop.key": "header:Booking"])
-            for key in ["a", "b", "a"] { kit.publish("s.x", "x", headers: "NATS/1.0\r\nBooking: \(key)\r\n\r\n") }
+            for key in ["a", "b", "a"] { kit.publish("s.x", "x", ["Booking": key]) }
             let leases = kit.lease(consumer)
             #expect(leases.sequences == [1, 2])
             kit.say(consumer, leases[0], "+TERM")
