@@ -7,7 +7,7 @@ import Wire
 extension StreamRuntime {
     /// Hears of reads that must wait, and of damage.
     func attend(_ file: FileLog) {
-        file.onNeedsRead = { [unowned self] in read(file) }
+        file.onNeedsRead = { [unowned self, unowned file] in read(file) }
         file.onLost = { [unowned self] sequence, reason in
             router.broker.log.error("Stream \(entry.config.name) has lost message \(sequence): \(reason)")
             losses.tell([sequence], reason)
