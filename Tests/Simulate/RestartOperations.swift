@@ -14,10 +14,10 @@ extension Simulation {
         try world.restart(afterNs: gap)
         copiedEnd = 0
         copied = []
+        for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
         dropMemoryConsumers()
         model.restart(nowNs: world.now.wallNs)
         beginCheckpoints()
-        for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
         // Who waited is told that the broker ends.
         for reply in waiting { ended[reply] = "409 Server Shutdown" }
     }
@@ -251,6 +251,7 @@ extension Simulation {
         adopted.messages = known.values.filter {
             there.contains($0.sequence) || firedAndGone.contains($0.sequence)
                 || $0.sequence <= end && isDue($0) && attempted.index($0.sequence) != nil
+                    && world.found.sequences.contains($0.sequence)
         }
         .sorted { $0.sequence < $1.sequence }
         adopted.lastSequence = end
