@@ -258,14 +258,15 @@ extension Simulation {
         adopted.lastTimeNs = end == log.state.lastSequence ? log.state.lastTimeNs : adopted.messages.last?.timeNs ?? 0
         model = adopted
         model.restart(nowNs: nowNs)
-        // Only what was the last of its subject when the broker came back is a schedule.
+        // What was there when the broker came back says what is a schedule, and when it fires, though it may have gone since.
+        let found = known.values.filter { $0.sequence <= end && world.found.sequences.contains($0.sequence) }
         for place in model.messages.indices where model.messages[place].firesNs != nil {
             let schedule = model.messages[place]
-            let isLast = !known.values.contains {
-                $0.sequence > schedule.sequence && $0.sequence <= end && $0.subjectBit == schedule.subjectBit
-                    && world.found.sequences.contains($0.sequence)
-            }
-            if !isLast { model.messages[place].firesNs = nil }
+            let later = found.filter { $0.sequence > schedule.sequence }
+            if later.contains(where: { $0.subjectBit == schedule.subjectBit }) { model.messages[place].firesNs = nil }
+            let made = later.filter { $0.header("Nats-Scheduler") == schedule.subject }.max { $0.sequence < $1.sequence }
+            guard let next = made?.header("Nats-Schedule-Next").flatMap({ try? Timestamp.parse($0) }) else { continue }
+            if model.messages[place].firesNs != nil { model.messages[place].firesNs = next }
         }
         // What has gone since the broker came back may have been there when it looked for ids.
         for message in known.values where message.sequence <= end && message.timeNs > nowNs - model.config.duplicateWindowNs {
