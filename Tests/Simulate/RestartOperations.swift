@@ -217,11 +217,13 @@ extension Simulation {
                 throw Disagreement("half of the batch \(batch) is there: \(end), \(there.sorted()) of \(log.state)")
             }
         }
-        // Schedules that were there have fired since, and may have gone with that, whatever was to become of them.
+        // Schedules that were there have fired since, and may have gone with that, whatever was to become of them; or they had
+        // fired just before the crash.
         let firedAndGone = Set(
             known.values.filter { message in
-                guard message.sequence <= end, world.found.sequences.contains(message.sequence),
-                    !there.contains(message.sequence), let target = message.header("Nats-Schedule-Target")
+                guard message.sequence <= end, !there.contains(message.sequence),
+                    world.found.sequences.contains(message.sequence) || model.index(message.sequence) != nil,
+                    let target = message.header("Nats-Schedule-Target")
                 else { return false }
                 return fired.contains { $0 == message.subject && $1 == target }
                     || model.config.retention == .interest && end < log.state.lastSequence && !model.isWanted(target)
