@@ -15,9 +15,9 @@ extension Simulation {
         copiedEnd = 0
         copied = []
         for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
-        dropMemoryConsumers()
         model.restart(nowNs: world.now.wallNs)
         beginCheckpoints()
+        dropMemoryConsumers()
         // Who waited is told that the broker ends.
         for reply in waiting { ended[reply] = "409 Server Shutdown" }
     }
@@ -225,7 +225,9 @@ extension Simulation {
                     world.found.sequences.contains(message.sequence) || model.index(message.sequence) != nil,
                     let target = message.header("Nats-Schedule-Target")
                 else { return false }
-                return fired.contains { $0 == message.subject && $1 == target }
+                // What it has made may have been rolled up by what another schedule has made.
+                let isDue = message.firesNs.map { $0 <= nowNs } ?? false
+                return fired.contains { ($0 == message.subject || isDue) && $1 == target }
                     || model.config.retention == .interest && end < log.state.lastSequence && !model.isWanted(target)
             }
             .map(\.sequence))
