@@ -130,7 +130,8 @@ extension Simulation {
             return
         }
         consumers[name]?.config = world.registry[name]?.config ?? config
-        if model.config.retention == .interest { sweep() }
+        // Only what the old filter let through is let go of.
+        if model.config.retention == .interest && before.config.filters != config.filters { sweep(where: before.wants) }
     }
 
     private func drawFilter(_ config: inout ConsumerConfig) {

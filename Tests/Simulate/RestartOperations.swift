@@ -14,10 +14,10 @@ extension Simulation {
         try world.restart(afterNs: gap)
         copiedEnd = 0
         copied = []
-        dropMemoryConsumers()
+        for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
         model.restart(nowNs: world.now.wallNs)
         beginCheckpoints()
-        for name in consumers.keys { consumers[name]?.restart(nowNs: world.now.monotonicNs, wallNs: world.now.wallNs) }
+        dropMemoryConsumers()
         // Who waited is told that the broker ends.
         for reply in waiting { ended[reply] = "409 Server Shutdown" }
     }
@@ -217,13 +217,17 @@ extension Simulation {
                 throw Disagreement("half of the batch \(batch) is there: \(end), \(there.sorted()) of \(log.state)")
             }
         }
-        // Schedules that were there have fired since, and may have gone with that, whatever was to become of them.
+        // Schedules that were there have fired since, and may have gone with that, whatever was to become of them; or they had
+        // fired just before the crash.
         let firedAndGone = Set(
             known.values.filter { message in
-                guard message.sequence <= end, world.found.sequences.contains(message.sequence),
-                    !there.contains(message.sequence), let target = message.header("Nats-Schedule-Target")
+                guard message.sequence <= end, !there.contains(message.sequence),
+                    world.found.sequences.contains(message.sequence) || model.index(message.sequence) != nil,
+                    let target = message.header("Nats-Schedule-Target")
                 else { return false }
-                return fired.contains { $0 == message.subject && $1 == target }
+                // What it has made may have been rolled up by what another schedule has made.
+                let isDue = message.firesNs.map { $0 <= nowNs } ?? false
+                return fired.contains { ($0 == message.subject || isDue) && $1 == target }
                     || model.config.retention == .interest && end < log.state.lastSequence && !model.isWanted(target)
             }
             .map(\.sequence))
@@ -251,20 +255,22 @@ extension Simulation {
         adopted.messages = known.values.filter {
             there.contains($0.sequence) || firedAndGone.contains($0.sequence)
                 || $0.sequence <= end && isDue($0) && attempted.index($0.sequence) != nil
+                    && world.found.sequences.contains($0.sequence)
         }
         .sorted { $0.sequence < $1.sequence }
         adopted.lastSequence = end
         adopted.lastTimeNs = end == log.state.lastSequence ? log.state.lastTimeNs : adopted.messages.last?.timeNs ?? 0
         model = adopted
         model.restart(nowNs: nowNs)
-        // Only what was the last of its subject when the broker came back is a schedule.
+        // What was there when the broker came back says what is a schedule, and when it fires, though it may have gone since.
+        let found = known.values.filter { $0.sequence <= end && world.found.sequences.contains($0.sequence) }
         for place in model.messages.indices where model.messages[place].firesNs != nil {
             let schedule = model.messages[place]
-            let isLast = !known.values.contains {
-                $0.sequence > schedule.sequence && $0.sequence <= end && $0.subjectBit == schedule.subjectBit
-                    && world.found.sequences.contains($0.sequence)
-            }
-            if !isLast { model.messages[place].firesNs = nil }
+            let later = found.filter { $0.sequence > schedule.sequence }
+            if later.contains(where: { $0.subjectBit == schedule.subjectBit }) { model.messages[place].firesNs = nil }
+            let made = later.filter { $0.header("Nats-Scheduler") == schedule.subject }.max { $0.sequence < $1.sequence }
+            guard let next = made?.header("Nats-Schedule-Next").flatMap({ try? Timestamp.parse($0) }) else { continue }
+            if model.messages[place].firesNs != nil { model.messages[place].firesNs = next }
         }
         // What has gone since the broker came back may have been there when it looked for ids.
         for message in known.values where message.sequence <= end && message.timeNs > nowNs - model.config.duplicateWindowNs {

@@ -159,21 +159,24 @@ final class Simulation {
     /// came before, but for schedules that were delivered, then fired, and went.
     private func hearOthers(_ taken: [Sent]) throws {
         let log = world.stream.log, nowNs = world.now.wallNs
-        let before = taken.lastIndex { sent in
-            guard sent.reply.hasPrefix("$JS.ACK."), let sequence = Reference(sent.reply)?.sequence else { return false }
-            guard let fires = model[sequence]?.firesNs else { return false }
-            return fires <= nowNs && !log.contains(sequence)
+        var split = 0
+        var kept = goneWithDelivery(taken)
+        for (place, sent) in taken.enumerated() where sent.reply.hasPrefix("$JS.ACK.") {
+            guard let sequence = Reference(sent.reply)?.sequence, let fires = model[sequence]?.firesNs, fires <= nowNs,
+                !log.contains(sequence)
+            else { continue }
+            kept.insert(sequence)
+            split = place + 1
         }
-        let split = before.map { $0 + 1 } ?? 0
+        let expired = try model.expire(world, keeps: kept)
         for sent in taken[..<split] where !sent.to.hasPrefix("pub.") { try hear(sent) }
-        let done = goneWithDelivery(taken[split...])
-        try model.passTime(world, taken, keeps: done)
+        try model.passTime(world, taken, expired)
         for sent in taken[split...] where !sent.to.hasPrefix("pub.") { try hear(sent) }
-        if !done.isEmpty { try model.passTime(world, []) }
+        if !kept.isEmpty { try model.passTime(world, []) }
     }
 
     /// What consumers that ask for no acks were given, and what may have gone because nobody else waits for it.
-    private func goneWithDelivery(_ taken: ArraySlice<Sent>) -> Set<UInt64> {
+    private func goneWithDelivery(_ taken: [Sent]) -> Set<UInt64> {
         guard model.config.retention != .limits else { return [] }
         var done: Set<UInt64> = []
         for sent in taken {

@@ -20,25 +20,10 @@ extension StreamModel {
     ///
     /// - Parameters:
     ///   - sent: what the broker has sent meanwhile; something may have been stored, delivered and let go at once.
-    ///   - kept: sequences that may have gone for another reason than their age.
-    mutating func passTime(_ world: World, _ sent: [Sent], keeps kept: Set<UInt64> = []) throws {
+    ///   - earlier: what has been taken out already.
+    mutating func passTime(_ world: World, _ sent: [Sent], _ earlier: Expired? = nil) throws {
         let log = world.stream.log, nowNs = world.now.wallNs
-        var markers: Set<String> = []
-        var expired = 0
-        for message in messages {
-            guard let due = dueNs(message), due <= nowNs, !kept.contains(message.sequence) else { continue }
-            if log.contains(message.sequence) {
-                guard due + StreamModel.slackNs > nowNs else {
-                    throw Disagreement("message \(message.sequence) should be gone since \((nowNs - due) / 1_000_000) ms")
-                }
-                continue
-            }
-            if config.subjectDeleteMarkerTTLNs > 0 && !message.isMarker && last(message.subject) == message.sequence {
-                markers.insert(message.subject)
-            }
-            remove(message.sequence)
-            expired += 1
-        }
+        var (markers, expired) = try earlier ?? expire(world)
         let hasMarkers = !markers.isEmpty
         while lastSequence < log.state.lastSequence {
             try takeOver(lastSequence + 1, &markers, world, sent)
@@ -65,6 +50,33 @@ extension StreamModel {
         }
     }
 
+    /// The subjects that are due for a delete marker, and how many messages have gone.
+    typealias Expired = (markers: Set<String>, count: Int)
+
+    /// Takes out what has grown too old.
+    ///
+    /// - Parameter kept: sequences that may have gone for another reason than their age.
+    mutating func expire(_ world: World, keeps kept: Set<UInt64> = []) throws -> Expired {
+        let log = world.stream.log, nowNs = world.now.wallNs
+        var markers: Set<String> = []
+        var expired = 0
+        for message in messages {
+            guard let due = dueNs(message), due <= nowNs, !kept.contains(message.sequence) else { continue }
+            if log.contains(message.sequence) {
+                guard due + StreamModel.slackNs > nowNs else {
+                    throw Disagreement("message \(message.sequence) should be gone since \((nowNs - due) / 1_000_000) ms")
+                }
+                continue
+            }
+            if config.subjectDeleteMarkerTTLNs > 0 && !message.isMarker && last(message.subject) == message.sequence {
+                markers.insert(message.subject)
+            }
+            remove(message.sequence)
+            expired += 1
+        }
+        return (markers, expired)
+    }
+
     /// A message that no client has sent.
     private mutating func takeOver(
         _ sequence: UInt64, _ markers: inout Set<String>, _ world: World, _ sent: [Sent]
@@ -79,7 +91,7 @@ extension StreamModel {
         } else {
             // A schedule whose target nobody wants uses up a sequence, as any other publish.
             if try unstoredFiring(world) { return }
-            if markerGaveWay(&markers, world) { return }
+            if firingGaveWay(&markers, world) { return }
             // Markers may leave no room for each other.
             guard !markers.isEmpty, config.maxMessages > 0 || config.maxBytes > 0 else {
                 throw Disagreement("sequence \(sequence) was used up for nothing")
@@ -226,20 +238,35 @@ extension StreamModel {
         else { throw Disagreement("schedule \(schedule) made \(message)") }
     }
 
-    /// A schedule fires onto the subject of a delete marker, which goes at once for want of room or by a rollup.
-    private mutating func markerGaveWay(_ markers: inout Set<String>, _ world: World) -> Bool {
-        for schedule in messages where (schedule.firesNs ?? .max) <= world.now.wallNs {
-            guard let target = schedule.header("Nats-Schedule-Target"), markers.contains(target),
+    /// A schedule fires onto the subject of a delete marker, or of what another schedule has just made, which goes at once for
+    /// want of room or by a rollup.
+    private mutating func firingGaveWay(_ markers: inout Set<String>, _ world: World) -> Bool {
+        let due = messages.indices.filter { (messages[$0].firesNs ?? .max) <= world.now.wallNs }
+        for (order, place) in due.enumerated() {
+            let schedule = messages[place]
+            guard let target = schedule.header("Nats-Schedule-Target"),
                 config.maxMessagesPerSubject == 1 || schedule.header("Nats-Schedule-Rollup") != nil
             else { continue }
-            markers.remove(target)
+            let earlier = due[..<order].first { messages[$0].header("Nats-Schedule-Target") == target }
+            guard earlier != nil || markers.contains(target) else { continue }
             lastSequence += 1
             lastTimeNs += 1
             lastMessageID = ""
-            lostMarkers += 1
+            // Both were to be republished.
+            if config.republish != nil { lostMarkers += 1 }
+            if markers.remove(target) == nil, let earlier { passFiring(earlier, world) }
             return true
         }
         return false
+    }
+
+    /// A schedule has fired, and left nothing.
+    private mutating func passFiring(_ place: Int, _ world: World) {
+        if messages[place].header("Nats-Schedule")?.hasPrefix("@at") == true {
+            remove(messages[place].sequence)
+        } else {
+            messages[place].firesNs = firing(messages[place].header("Nats-Schedule") ?? "", after: world.now.wallNs)
+        }
     }
 
     private mutating func unstoredFiring(_ world: World) throws -> Bool {
@@ -253,11 +280,7 @@ extension StreamModel {
         // It takes a moment of its own, which only the stream knows.
         let isLast = lastSequence == world.stream.log.state.lastSequence
         lastTimeNs = max(lastTimeNs + 1, isLast ? world.stream.lastTimeNs : 0)
-        if messages[place].header("Nats-Schedule")?.hasPrefix("@at") == true {
-            remove(messages[place].sequence)
-            return true
-        }
-        messages[place].firesNs = firing(messages[place].header("Nats-Schedule") ?? "", after: world.now.wallNs)
+        passFiring(place, world)
         return true
     }
 }

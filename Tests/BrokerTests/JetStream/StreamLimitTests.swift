@@ -203,4 +203,20 @@ import Testing
         kit.pass(30)
         #expect(kit.stream.duplicates.count == 0)
     }
+
+    /// What it replaces need not be read for that.
+    @Test func withDiscardNewAMessageReplacesOneOnTheDisk() throws {
+        let kit = try StreamKit(disk: ColdDisk()) {
+            $0.discard = .new
+            $0.maxMessagesPerSubject = 1
+            $0.maxBytes = 34 + 300_033
+        }
+        kit.publish("s.a", "1")
+        // So large that what is read of it after the restart brings nothing else.
+        kit.publish("s.b", String(repeating: "x", count: 300_000))
+        #expect(errorCode(kit.publish("s.c", "1")) == 10077)
+        try kit.restart()
+        #expect(kit.publish("s.a", "2") == #"{"stream":"S","seq":3}"#)
+        #expect(errorCode(kit.publish("s.a", "22")) == 10077)
+    }
 }

@@ -250,4 +250,13 @@ import Wire
         #expect(try store(.source(second.view)) == 12)
         #expect(kit.stored.last == "12 o.a Nats-Stream-Source: O 4 > > o.a| x")
     }
+
+    /// Though the clock stands, or is set back over a restart: the second message is later than now.
+    @Test func withoutAWindowNothingIsADuplicate() throws {
+        let kit = try StreamKit { $0.duplicateWindowNs = 0 }
+        for _ in 0..<2 { #expect(!kit.publish("s.a", "", ["Nats-Msg-Id": "x"]).contains("duplicate")) }
+        try kit.restart()
+        #expect(!kit.publish("s.a", "", ["Nats-Msg-Id": "x"]).contains("duplicate"))
+        #expect(kit.log.state.messages == 3)
+    }
 }

@@ -32,16 +32,11 @@ extension Stream {
             let total = Int(clamping: stored) + Int(clamping: staging?.bytes ?? 0) + bytes
             if total > Int(config.maxBytes) {
                 // Replacing a message of the subject by one that is no larger is no growth.
-                guard let oldestOfSubject, let oldBytes = bytesOf(oldestOfSubject), oldBytes >= bytes else {
+                guard let oldestOfSubject, let oldBytes = log.size(of: oldestOfSubject), oldBytes >= bytes else {
                     throw .streamStoreFailed("maximum bytes exceeded")
                 }
             }
         }
-    }
-
-    private func bytesOf(_ sequence: UInt64) -> Int? {
-        guard case .message(let message) = log.load(sequence) else { return nil }
-        return storedBytes(message.subject.count, message.headers.count, message.payload.count)
     }
 
     /// After a message has been stored: removes what the limits no longer allow, then what it rolls up. In this order, which

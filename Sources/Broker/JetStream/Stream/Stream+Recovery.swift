@@ -44,7 +44,9 @@ extension Stream {
         if message.sequence == log.state.lastSequence { lastMessageID.set(known.messageID) }
         // Some are read for other reasons, and may be older than the window: their ids would stand in the way of later ones.
         let isInWindow = message.timeNs > host.now.wallNs.subtractingClamped(config.duplicateWindowNs)
-        if !known.messageID.isEmpty && isInWindow && duplicates.sequence(of: known.messageID) == nil {
+        // Without a window there are no duplicates, even where the clock was set back and a message seems to be from tomorrow.
+        let remembers = config.duplicateWindowNs > 0 && isInWindow
+        if !known.messageID.isEmpty && remembers && duplicates.sequence(of: known.messageID) == nil {
             duplicates.insert(known.messageID, sequence: message.sequence, timeNs: message.timeNs)
         }
         if config.allowMessageTTL, let ttl = MessageTTL(known.ttl) {
