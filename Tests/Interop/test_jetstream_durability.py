@@ -94,3 +94,26 @@ async def test_a_cold_start(t):
     ack = await js.publish("s.7", b"again", headers={"Nats-Msg-Id": "id-7"}, timeout=t.seconds(5))
     assert (ack.seq, ack.duplicate) == (8, True), ack
     assert (await js.publish("s.7", b"new", headers={"Nats-Msg-Id": "id-new"})).seq == 51
+
+
+async def test_a_deleted_stream_lets_go_of_its_files(t):
+    server = await start(t)
+    client = await t.connect(server)
+    js = client.jetstream()
+
+    async def come_and_go(times):
+        for _ in range(times):
+            await js.add_stream(name="S", subjects=["s.*"])
+            await fill(js, [f"s.{number}" for number in range(10)], size=100)
+            consumer = await js.pull_subscribe("s.*", "C")
+            for message in await consumer.fetch(5, timeout=t.seconds(5)):
+                await message.ack_sync()
+            await consumer.unsubscribe()
+            await js.delete_stream("S")
+
+    await come_and_go(3)
+    before = len(os.listdir(f"/proc/{server.pid}/fd"))
+    await come_and_go(20)
+    after = len(os.listdir(f"/proc/{server.pid}/fd"))
+    # A few threads and pipes may have begun meanwhile.
+    assert after <= before + 8, (before, after)
