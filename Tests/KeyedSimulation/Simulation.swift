@@ -68,6 +68,7 @@ struct Simulation {
     }
 
     mutating func run(deliveries wanted: Int) throws {
+        defer { world.end() }
         do {
             var steps = 0
             while model.deliveries < wanted && steps < wanted * 2 {

@@ -119,6 +119,13 @@ final class World: StreamHost, CommitRunner {
         try settle()
     }
 
+    /// The stream knows this world as its host: neither would go.
+    func end() {
+        registry = nil
+        stream = nil
+        jobs = []
+    }
+
     // MARK: Turns and time
 
     func turn() { stream.turnEnded() }
