@@ -55,6 +55,7 @@ enum CompareCommand {
         let timing = try RunCommand.timing(&arguments)
         let output = Output(try arguments.text("--out") ?? outDefault)
         let storeParent = try arguments.text("--store") ?? StoreDirectory.parentDefault
+        let touched = try arguments.integer("--touch", 0...(1 << 40), unit: 1_024) ?? 0
         let resume = arguments.flag("--resume")
         let check = arguments.flag("--check")
         let json = arguments.flag("--json")
@@ -71,8 +72,7 @@ enum CompareCommand {
                 let paced = try row.paced(by: RowResult.read(output.results))
                 let result = try run(
                     paced, servers.filter { sides.contains($0.side) }, pairs, timing, command, position, storeParent,
-                    quiet: json
-                )
+                    touched: touched, quiet: json)
                 try Files.append(result.json.text + "\n", to: output.results)
                 Files.say(json ? result.json.text + "\n" : Report.summary(result))
                 if check, row.goals.contains(where: { result.verdict($0)?.holds != true }) { failed = true }
@@ -102,7 +102,7 @@ enum CompareCommand {
     /// All pairs of one row: each server once in every pair, always in the same order, each time afresh.
     private static func run(
         _ row: Row, _ servers: [(side: Side, plan: ServerPlan)], _ pairs: Int, _ timing: Timing, _ command: String,
-        _ position: String, _ storeParent: String, quiet: Bool
+        _ position: String, _ storeParent: String, touched: Int, quiet: Bool
     ) throws -> RowResult {
         let load = Machine.load
         var storeText: String?
@@ -119,6 +119,7 @@ enum CompareCommand {
                     try StoreDirectory(in: storeParent, sync: $0.setting(server.side), number: measured.count)
                 }
                 if let store { storeText = "\(store.fileSystem), in \(storeParent)" }
+                try Machine.touch(bytes: touched)
                 let process = try ServerProcess(plan, spinUs: row.spinUs ?? 0, more: store?.arguments ?? [])
                 // The server goes first, then its store.
                 defer { withExtendedLifetime(store) { process.stop() } }

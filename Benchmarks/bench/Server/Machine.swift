@@ -21,6 +21,17 @@ enum Machine {
         Files.read("/proc/loadavg")?.split(separator: " ").first.flatMap { Double($0) }
     }
 
+    /// Uses memory once and gives it back. A virtual machine may have to ask its host for each page that it uses for the first
+    /// time, or again after the host has taken it back; a server that writes files would pay for that instead of for its work.
+    static func touch(bytes: Int) throws {
+        guard bytes > 0 else { return }
+        let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0)
+        guard let memory, memory != MAP_FAILED else {
+            throw BenchError.usage("--touch: there are not so many bytes: \(BenchError.systemText())")
+        }
+        munmap(memory, bytes)
+    }
+
     /// Lifts the soft limit of open files to the hard one; returns what then holds.
     static func raiseFileLimit() -> Int {
         var limit = rlimit()
