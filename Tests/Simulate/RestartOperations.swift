@@ -182,6 +182,14 @@ extension Simulation {
             }
             sequence += 1
         }
+        // What they have made may have been delivered by now, and have gone with that.
+        for sent in world.deliveredAtStart {
+            guard let made = Reference(sent.reply)?.sequence, made > world.found.lastSequence, !log.contains(made) else {
+                continue
+            }
+            let scheduler = StreamModel.headers(sent.headers).first { $0.name == "Nats-Scheduler" }
+            if let scheduler { fired.append((scheduler.value, sent.subject)) }
+        }
         // A schedule whose target nobody wants uses up a sequence and leaves nothing.
         if model.config.retention == .interest, known.values.contains(where: { $0.header("Nats-Schedule") != nil }) {
             end = min(end, model.lastSequence)
@@ -348,12 +356,13 @@ extension Simulation {
             return note("update refused: \(error)")
         }
         note("update \(config)")
+        let before = model.config.retention
         model.config = config
         try world.update(config)
         model.enforceLimits()
         // What is too old by now goes first, and a marker may take its place.
         let nowNs = world.now.wallNs
-        if config.retention == .interest { sweep { (self.model.dueNs($0) ?? .max) > nowNs } }
+        if config.retention == .interest && before == .limits { sweep { (self.model.dueNs($0) ?? .max) > nowNs } }
         try pass(1)
     }
 }

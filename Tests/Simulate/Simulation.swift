@@ -159,6 +159,8 @@ final class Simulation {
     /// came before, but for schedules that were delivered, then fired, and went.
     private func hearOthers(_ taken: [Sent]) throws {
         let log = world.stream.log, nowNs = world.now.wallNs
+        let unheard = world.deliveredAtStart
+        world.deliveredAtStart = []
         var split = 0
         var kept = goneWithDelivery(taken)
         for (place, sent) in taken.enumerated() where sent.reply.hasPrefix("$JS.ACK.") {
@@ -170,7 +172,9 @@ final class Simulation {
         }
         let expired = try model.expire(world, keeps: kept)
         for sent in taken[..<split] where !sent.to.hasPrefix("pub.") { try hear(sent) }
-        try model.passTime(world, taken, expired)
+        try model.passTime(world, taken + unheard, expired)
+        // What was stored since the start, and went with its delivery, as the consumers know already.
+        for sequence in goneWithDelivery(unheard) where !log.contains(sequence) { done(sequence) }
         for sent in taken[split...] where !sent.to.hasPrefix("pub.") { try hear(sent) }
         if !kept.isEmpty { try model.passTime(world, []) }
     }

@@ -213,8 +213,9 @@ extension StreamModel {
         messages.append(message)
         recent?.append(message)
         republish(message, previous: previous)
+        if isInBatch { return lastSequence }
         endSchedule(message)
-        if !isInBatch { makeRoom(message.sequence, message.subject, rollup: checked.rollup) }
+        makeRoom(message.sequence, message.subject, rollup: checked.rollup)
         return message.sequence
     }
 

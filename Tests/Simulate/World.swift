@@ -41,6 +41,8 @@ final class World: StreamHost, CommitRunner {
     private(set) var recovered = RecoveryReport()
     /// What was there then, before anything else happened.
     private(set) var found: (lastSequence: UInt64, sequences: Set<UInt64>) = (0, [])
+    /// What was delivered between the latest start after a crash and now, which nobody has heard.
+    var deliveredAtStart: [Sent] = []
     private var jobs: [(job: CommitJob, then: (CommitResult) -> Void)] = []
     private var generator: SeededRandom
     private let options: Store.LogOptions
@@ -167,6 +169,7 @@ final class World: StreamHost, CommitRunner {
         let before = sent.filter { $0.to.hasPrefix("pub.") }
         sent = []
         try open()
+        deliveredAtStart = sent.filter { $0.reply.hasPrefix("$JS.ACK.") }
         sent = before + sent.filter { $0.to.hasPrefix("again.") }
     }
 

@@ -33,6 +33,38 @@ import Testing
         #expect(kit.stored.map { $0.prefix(5) } == ["2 s.a", "4 s.b", "5 s.c"])
     }
 
+    /// A schedule that its own batch ends takes its place in the limits until then.
+    @Test(arguments: [false, true]) func makesRoomForAScheduleThatItsBatchEnds(isBatch: Bool) throws {
+        let kit = try kit {
+            $0.allowMessageSchedules = true
+            $0.maxBytes = 700
+        }
+        let body = String(repeating: "x", count: 300)
+        kit.publish("s.a", body)
+        if isBatch {
+            kit.publish(
+                "s.b", body,
+                [
+                    "Nats-Schedule": "@at 2030-01-01T00:00:00Z", "Nats-Schedule-Target": "s.t", "Nats-Batch-Id": "x",
+                    "Nats-Batch-Sequence": "1",
+                ])
+            kit.publish(
+                "s.c", "",
+                [
+                    "Nats-Scheduler": "s.b", "Nats-Schedule-Next": "purge", "Nats-Batch-Id": "x", "Nats-Batch-Sequence": "2",
+                    "Nats-Batch-Commit": "1",
+                ])
+        } else {
+            kit.publish(
+                "s.b", body,
+                [
+                    "Nats-Schedule": "@at 2030-01-01T00:00:00Z", "Nats-Schedule-Target": "s.t", "Padding": "as in a batch",
+                ])
+            kit.publish("s.c", "", ["Nats-Scheduler": "s.b", "Nats-Schedule-Next": "purge"])
+        }
+        #expect(kit.stored.map { $0.prefix(5) } == ["3 s.c"])
+    }
+
     /// The last message of a batch is not in the log where nobody is interested in it: what comes later is no part of the batch.
     @Test func aBatchWhoseEndNobodyWantsLeavesTheNextOneWhole() throws {
         let disk = try StoredStream.makeDisk()

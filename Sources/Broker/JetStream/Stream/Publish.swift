@@ -28,6 +28,8 @@ struct Publish {
     var sequence: UInt64?
     var timeNs: Int64?
 
+    /// A schedule that it ends. It is there until room has been made for what came before, of the same batch.
+    var endedSchedule: UInt64?
     /// Once it has been stored. A message that nobody is interested in has used up a sequence only.
     var storedSequence: UInt64 = 0
     var isStored = false

@@ -143,7 +143,7 @@ extension Stream {
         if let error = roomForBytes(staged, last) { throw error }
     }
 
-    /// Limits and rollups take effect as if the messages had come one after the other: what came later is in the log already,
+    /// Limits, rollups and ends of schedules take effect as if the messages had come one after the other: what came later is in the log already,
     /// and does not count yet.
     private func makeRoom(_ messages: [Publish]) {
         func bytes(_ message: Publish) -> Int {
@@ -151,7 +151,9 @@ extension Stream {
         }
         var later = BatchStaging()
         for message in messages where message.isStored { later.add(message, bytes: bytes(message)) }
-        for message in messages where message.isStored {
+        for message in messages {
+            if let schedule = message.endedSchedule { discard(schedule) }
+            guard message.isStored else { continue }
             later.remove(message, bytes: bytes(message))
             makeRoom(message, before: later)
         }

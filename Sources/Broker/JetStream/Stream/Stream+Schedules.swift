@@ -84,11 +84,11 @@ extension Stream {
         schedules[log.subjects.summary(id).last] = nil
     }
 
-    /// A message that was made by a schedule, or that ends one, has been stored.
-    func scheduleHasFired(_ known: PublishHeaders) {
-        guard known.scheduleNext.equals("purge"), let id = log.subjects.id(of: known.scheduler) else { return }
+    /// The schedule that goes when a message has been stored that it has made for the last time, or that ends it.
+    func endedSchedule(_ known: PublishHeaders) -> UInt64? {
+        guard known.scheduleNext.equals("purge"), let id = log.subjects.id(of: known.scheduler) else { return nil }
         let sequence = log.subjects.summary(id).last
-        if schedules[sequence] != nil { discard(sequence) }
+        return schedules[sequence] == nil ? nil : sequence
     }
 
     var scheduleDeadlineNs: UInt64? {

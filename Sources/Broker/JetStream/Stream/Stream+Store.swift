@@ -12,6 +12,7 @@ extension Stream {
             if let error = roomForBytes(0, bytes) { throw error }
         }
         try append(&publish)
+        if let schedule = publish.endedSchedule { discard(schedule) }
         makeRoom(publish)
         return publish.storedSequence
     }
@@ -46,7 +47,7 @@ extension Stream {
             duplicates.insert(known.messageID, sequence: publish.storedSequence, timeNs: timeNs)
         }
         // A schedule has fired even if nobody is interested in what it has made.
-        if !known.scheduler.isEmpty { scheduleHasFired(known) }
+        if !known.scheduler.isEmpty { publish.endedSchedule = endedSchedule(known) }
         guard publish.isStored else { return }
         if publish.ttlNs != 0 { expires(publish.storedSequence, timeNs, publish.ttlNs, isMarker: !known.markerReason.isEmpty) }
         if let dueNs = publish.scheduleDueNs { schedule(publish.storedSequence, dueNs: dueNs) }
