@@ -54,6 +54,8 @@ struct KeyModel {
     private(set) var deliveries = 0
     /// Removed since the last crash, with where each stood.
     private var removals: [UInt64: State] = [:]
+    /// Passed over since the last crash because a filter left it out, as the lease of a later one of its key has shown.
+    private var passings: [(sequence: UInt64, by: UInt64)] = []
 
     init(keys: Int, leasesPerKey: Int) {
         self.leasesPerKey = leasesPerKey
@@ -117,7 +119,7 @@ struct KeyModel {
                 throw Violation("\(sequence) was given before \(earlier) of key \(key), which is \(state)")
             }
             // So its ack had arrived, or it is gone, or was passed over.
-            if isGone { removals[earlier] = state }
+            if isGone { removals[earlier] = state } else if state == .fresh { passings.append((earlier, sequence)) }
             messages[Int(earlier)].state = .done
         }
     }
@@ -196,6 +198,19 @@ struct KeyModel {
             for sequence in keys[key].sequences[keys[key].firstOpen...] { messages[Int(sequence)].isUncertain = true }
         }
         if messages.count > Int(lastSequence) + 1 { messages.removeLast(messages.count - Int(lastSequence) - 1) }
+        unpass()
+    }
+
+    /// Of a lease that nobody has ended for good the crash may have forgotten that the read position was there: a filter that
+    /// lets through by then what was passed over has it given after all.
+    private mutating func unpass() {
+        for (sequence, by) in passings where isKnown(sequence) && state(by) != .done {
+            let key = messages[Int(sequence)].key, place = messages[Int(sequence)].place
+            messages[Int(sequence)].state = .fresh
+            keys[key].firstOpen = min(keys[key].firstOpen, place)
+            keys[key].furthest = min(keys[key].furthest, place - 1)
+        }
+        passings = []
     }
 
     /// A message has left the stream.
