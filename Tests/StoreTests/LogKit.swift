@@ -84,11 +84,16 @@ func pattern(_ count: Int, _ seed: UInt64) -> [UInt8] {
     (0..<count).map { UInt8(truncatingIfNeeded: UInt64($0) &* 31 &+ seed) }
 }
 
-/// The real disk, but full or broken when a test says so.
+/// The real disk, but full or broken when a test says so, which counts how often it is read.
 final class FailingDisk: Disk {
     let isFull = Atomic<Bool>(false)
     let isBroken = Atomic<Bool>(false)
+    let reads = Atomic<Int>(0)
+    /// Otherwise nothing is ever in the cache, so that every read of a file is one off the loop.
+    let hasCache: Bool
     private let disk = SystemDisk()
+
+    init(hasCache: Bool = false) { self.hasCache = hasCache }
 
     func makeDirectory(_ path: String) throws(DiskError) { try disk.makeDirectory(path) }
     func list(_ path: String) throws(DiskError) -> [String] { try disk.list(path) }
@@ -114,10 +119,14 @@ private final class FailingFile: DiskFile {
     var path: String { file.path }
     func size() throws(DiskError) -> Int { try file.size() }
     func read(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int {
-        try file.read(target, count, at: offset)
+        disk.reads.add(1, ordering: .relaxed)
+        return try file.read(target, count, at: offset)
     }
-    /// Never in the cache, so that every read of a file is one off the loop.
-    func readCached(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int? { nil }
+    func readCached(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int? {
+        guard disk.hasCache else { return nil }
+        disk.reads.add(1, ordering: .relaxed)
+        return try file.readCached(target, count, at: offset)
+    }
     func write(_ source: UnsafeRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int {
         if disk.isBroken.load(ordering: .relaxed) { throw DiskError("pwrite", path, EIO) }
         // Short writes are as good as whole ones.
@@ -132,48 +141,4 @@ private final class FailingFile: DiskFile {
         if disk.isBroken.load(ordering: .relaxed) { throw DiskError("fdatasync", path, EIO) }
         try file.sync()
     }
-}
-
-/// The real disk, which counts how often it is read.
-final class CountingDisk: Disk {
-    let reads = Atomic<Int>(0)
-    private let disk = SystemDisk()
-
-    func makeDirectory(_ path: String) throws(DiskError) { try disk.makeDirectory(path) }
-    func list(_ path: String) throws(DiskError) -> [String] { try disk.list(path) }
-    func open(_ path: String, create: Bool) throws(DiskError) -> any DiskFile {
-        CountingFile(try disk.open(path, create: create), self)
-    }
-    func rename(_ source: String, to target: String) throws(DiskError) { try disk.rename(source, to: target) }
-    func remove(_ path: String) throws(DiskError) { try disk.remove(path) }
-    func removeDirectory(_ path: String) throws(DiskError) { try disk.removeDirectory(path) }
-    func syncDirectory(_ path: String) throws(DiskError) { try disk.syncDirectory(path) }
-    func availableBytes(_ path: String) throws(DiskError) -> UInt64 { try disk.availableBytes(path) }
-}
-
-private final class CountingFile: DiskFile {
-    private let file: any DiskFile
-    private let disk: CountingDisk
-
-    init(_ file: any DiskFile, _ disk: CountingDisk) {
-        self.file = file
-        self.disk = disk
-    }
-
-    var path: String { file.path }
-    func size() throws(DiskError) -> Int { try file.size() }
-    func read(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int {
-        disk.reads.add(1, ordering: .relaxed)
-        return try file.read(target, count, at: offset)
-    }
-    func readCached(_ target: UnsafeMutableRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int? {
-        disk.reads.add(1, ordering: .relaxed)
-        return try file.readCached(target, count, at: offset)
-    }
-    func write(_ source: UnsafeRawPointer, _ count: Int, at offset: Int) throws(DiskError) -> Int {
-        try file.write(source, count, at: offset)
-    }
-    func allocate(_ bytes: Int) throws(DiskError) { try file.allocate(bytes) }
-    func truncate(_ bytes: Int) throws(DiskError) { try file.truncate(bytes) }
-    func sync() throws(DiskError) { try file.sync() }
 }

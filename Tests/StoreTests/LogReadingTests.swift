@@ -55,7 +55,7 @@ private func tight(pieces: Int, inAll: Int) -> LogOptions {
 /// What is read out of order is read from the file once.
 @Test func logKeepsWhatItReadsOutOfOrder() throws {
     let directory = try TemporaryDirectory()
-    let disk = CountingDisk()
+    let disk = FailingDisk(hasCache: true)
     let log = try FileLog.open(directory: "\(directory.path)/log", disk: disk)
     for step in 0..<2_000 { try log.publish("s", pattern(150, UInt64(step))) }
     try log.commitAll()

@@ -58,25 +58,15 @@ extension ConsumerFixture {
         #expect(world.parked(consumer).keys.sorted() == ["a"] && world.lease(consumer).sequences == [4])
     }
 
-    @Test func maxParkedKeys() throws {
+    @Test(arguments: [("max_parked_keys", nil), ("max_parked_bytes", "1000000")] as [(String, String?)])
+    func limitsOfParks(name: String, room: String?) throws {
         let world = try world("s.a", "s.b")
         let consumer = try world.createKeyed { $0.maxAckPending = 1 }
         world.park(consumer, world.lease(consumer)[0])
-        try world.update(consumer, "max_parked_keys", "1")
+        try world.update(consumer, name, "1")
         #expect(world.lease(consumer).isEmpty)
-        #expect(world.command(consumer, .info).object?["paused"]?.string == "max_parked_keys")
-        try world.update(consumer, "max_parked_keys", nil)
-        #expect(world.lease(consumer).sequences == [2])
-    }
-
-    @Test func maxParkedBytes() throws {
-        let world = try world("s.a", "s.b")
-        let consumer = try world.createKeyed { $0.maxAckPending = 1 }
-        world.park(consumer, world.lease(consumer)[0])
-        try world.update(consumer, "max_parked_bytes", "1")
-        #expect(world.lease(consumer).isEmpty)
-        #expect(world.command(consumer, .info).object?["paused"]?.string == "max_parked_bytes")
-        try world.update(consumer, "max_parked_bytes", "1000000")
+        #expect(world.command(consumer, .info).object?["paused"]?.string == name)
+        try world.update(consumer, name, room)
         #expect(world.lease(consumer).sequences == [2])
     }
 
