@@ -53,7 +53,7 @@ enum Help {
           --pairs N                5 unless given; in each pair every server runs once, afresh
           --out PATH               PATH.jsonl (appended to, a line for each row), PATH.md, PATH.svg;
                                    docs/benchmarks/comparison unless given
-          --touch SIZE             use so much memory once before each run: on virtual machines whose hosts give out memory page by page
+          --touch SIZE             use so much memory once before each run, for hosts that give it out page by page
           --resume                 leave out rows that the results file has
           --check                  exit with 1 when a goal is missed
 

@@ -81,7 +81,8 @@ public final class FileLog: MessageLog {
     let cache: ReadCache
     var reads = ReadQueue()
     public var onLoaded: (() -> Void)?
-    /// Called on the loop when `beginRead` has work for a thread that may wait; at once when it is set after somebody has asked.
+    /// Called on the loop when `beginRead` has work for a thread that may wait; at once when it is set after somebody has
+    /// asked.
     public var onNeedsRead: (() -> Void)? {
         didSet { if hasReadsToBegin { onNeedsRead?() } }
     }

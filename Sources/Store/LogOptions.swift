@@ -16,8 +16,8 @@ public struct LogOptions: Sendable {
     public var singleReadBytes = 4 << 10
     /// Places in the log that are read at the same time before one loses its buffer.
     public var readWindowsMax = 8
-    /// Pieces of 8 KiB that one log keeps of what it has read here and there: rounded down to a power of two. What waits behind ten
-    /// thousand keys is some megabytes.
+    /// Pieces of 8 KiB that one log keeps of what it has read here and there, rounded down to a power of two. What waits
+    /// behind ten thousand keys is some megabytes.
     public var cachedPiecesMax = 1_024
     /// Pieces that all logs together keep: 64 MiB.
     public var cachedPiecesTotalMax = 8_192

@@ -143,8 +143,8 @@ extension Stream {
         if let error = roomForBytes(staged, last) { throw error }
     }
 
-    /// Limits, rollups and ends of schedules take effect as if the messages had come one after the other: what came later is in the log already,
-    /// and does not count yet.
+    /// Limits, rollups and ends of schedules take effect as if the messages had come one after the other: what came later is
+    /// in the log already, and does not count yet.
     private func makeRoom(_ messages: [Publish]) {
         func bytes(_ message: Publish) -> Int {
             storedBytes(message.subject.count, message.headers.count, message.body.count)
