@@ -108,6 +108,7 @@ final class Simulation {
     // MARK: Running
 
     func run() throws(Failure) {
+        defer { world.end() }
         do {
             try compare(isWhole: true)
             for step in 1...Simulation.steps {

@@ -180,6 +180,12 @@ final class World: StreamHost, CommitRunner {
         try quiesce()
     }
 
+    /// The stream knows this world as its host: neither would go.
+    func end() {
+        leave()
+        copy = nil
+    }
+
     // MARK: Turns and time
 
     /// Lets everything happen that follows without time passing.
