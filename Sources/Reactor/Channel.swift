@@ -106,6 +106,9 @@ public struct Channel: ~Copyable {
     // Home loop only.
     var interest: UInt32 = 0
     var readPauses: UInt8 = 0
+    /// The peer waits for answers before it sends more. Read whole, what it has sent would keep it idle until the turn's end, and
+    /// then us until it has sent the next; in pieces both work at the same time.
+    public var isReadInPieces = false
     /// Stuck: it made no progress during a whole stall. Producers are not stalled for it until it moves again.
     public let stuck = Atomic<Bool>(false)
     var linger = false

@@ -26,6 +26,8 @@ public struct LoopLimits: Sendable {
 public final class EventLoop {
     /// Bytes asked for in one read; a connection owns memory only for an unfinished frame.
     public static let receiveBytes = 256 << 10
+    /// The same for a channel that is read in pieces: some hundred small messages, which take longer than the read.
+    static let pieceBytes = 20 << 10
     /// An unfinished frame up to this size is copied in front of the next read; a larger one is received in place.
     static let carryCopiedBytesMax = 64 << 10
     static let eventsPerTurn = 512
@@ -309,7 +311,8 @@ public final class EventLoop {
         }
         let kept = channel.pointee.carryCount
         if kept > 0, let carry = channel.pointee.carry { memcpy(readBuffer, carry, kept) }
-        let count = recv(channel.pointee.fd, readBuffer + kept, EventLoop.receiveBytes, 0)
+        let wanted = channel.pointee.isReadInPieces ? EventLoop.pieceBytes : EventLoop.receiveBytes
+        let count = recv(channel.pointee.fd, readBuffer + kept, wanted, 0)
         guard received(channel, count) else { return }
         let written = channel.pointee.bytesWritten.load(ordering: .relaxed)
         if written != channel.pointee.writtenAtRead {

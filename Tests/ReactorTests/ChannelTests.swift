@@ -89,6 +89,23 @@ import Testing
         #expect(eventually { channel.handler.snapshot.consumed == 200_001 })
     }
 
+    /// What a peer that waits for answers has sent is presented in pieces, and all of it.
+    @Test func piecesAreReadOneATurn() throws {
+        let loops = try TestLoops(count: 1)
+        defer { loops.stop() }
+        let channel = loops.openChannel()
+        // All of it is there before the first read.
+        loops.on(0) { loop in
+            loop.pauseReading(channel.ref)
+            channel.ref.pointee.isReadInPieces = true
+        }
+        channel.send([UInt8](repeating: 0x78, count: 100_000))
+        loops.on(0) { loop in loop.resumeReading(channel.ref) }
+        #expect(eventually { channel.handler.snapshot.consumed == 100_000 })
+        let pieces = channel.handler.snapshot.presented
+        #expect(pieces.allSatisfy { $0 <= EventLoop.pieceBytes }, "\(pieces)")
+    }
+
     /// Bytes count as pending until they are written, whichever way they take, and the counts come back to zero.
     @Test func countsComeBackToZero() throws {
         let loops = try TestLoops(count: 2)

@@ -18,14 +18,16 @@ final class EndpointSubscription {
         self.init(subject, router: router, index: index, receiver: EndpointClosure(body))
     }
 
-    /// - Parameter receiver: kept until the subscription ends.
-    init(_ subject: String, router: Router, index: SubjectIndex, receiver: any Endpoint) {
+    /// - Parameters:
+    ///   - receiver: kept until the subscription ends.
+    ///   - isPrompt: it answers at the end of the turn.
+    init(_ subject: String, router: Router, index: SubjectIndex, receiver: any Endpoint, isPrompt: Bool = false) {
         self.subject = subject
         self.router = router
         self.index = index
         address = router.endpoints.table.add(receiver)
         Array(subject.utf8).withUnsafeBytes { bytes in
-            let made = Subscription.make(endpoint: address, subject: ByteView(bytes))
+            let made = Subscription.make(endpoint: address, isPrompt: isPrompt, subject: ByteView(bytes))
             subscription = made
             index.insert(made, retire: router.retire)
         }

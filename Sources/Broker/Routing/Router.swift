@@ -38,6 +38,8 @@ final class Router {
     var streams: JetStreamLoop?
     /// Whose message is being routed: endpoints learn it.
     var origin = Origin.broker
+    /// Something was published since this was last set to false that is answered at the end of the turn.
+    var isAnswerPrompt = false
     private let sizes = UnsafeMutablePointer<UInt8>.allocate(capacity: 128)
     private var randomState: UInt64
 
@@ -153,7 +155,7 @@ final class Router {
         if subscription.pointee.isClosed.load(ordering: .relaxed) { return false }
         var stripsHeaders = false
         if subscription.pointee.checks.rawValue != 0 {
-            if subscription.pointee.checks.contains(.endpoint) { return hand(message, to: subscription.pointee.endpoint) }
+            if subscription.pointee.checks.contains(.endpoint) { return hand(message, to: subscription) }
             guard pass(message, subscription, publisher) else { return false }
             stripsHeaders = message.headerBytes >= 0 && subscription.pointee.checks.contains(.noHeaders)
         }
@@ -181,7 +183,9 @@ final class Router {
 
     /// Puts a message into the mail of the loop that owns an endpoint; false if the endpoint has no use for it.
     @inline(never)
-    private func hand(_ message: Message, to address: EndpointAddress) -> Bool {
+    private func hand(_ message: Message, to subscription: SubscriptionRef) -> Bool {
+        let address = subscription.pointee.endpoint
+        if !message.reply.isEmpty && subscription.pointee.checks.contains(.prompt) { isAnswerPrompt = true }
         if address.loop == EndpointAddress.everyLoop, !AccountRequests.takes(message.subject) { return false }
         endpoints.stage(
             to: address, from: origin, subject: message.subject, reply: message.reply, headerBytes: message.headerBytes,

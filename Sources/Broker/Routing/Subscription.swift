@@ -26,6 +26,8 @@ public struct Subscription: ~Copyable {
         static let tracksReplies = Checks(rawValue: 8)
         /// The receiver is an endpoint inside the broker: the subscription has no channel.
         static let endpoint = Checks(rawValue: 16)
+        /// That endpoint answers at the end of the turn: it does not wait for a disk.
+        static let prompt = Checks(rawValue: 32)
     }
 
     // Never changed after the subscription is in the index.
@@ -63,10 +65,10 @@ public struct Subscription: ~Copyable {
     }
 
     /// A subscription of the broker's own. Whoever delivers looks at its checks first and never at its channel.
-    static func make(endpoint: EndpointAddress, subject: ByteView) -> SubscriptionRef {
+    static func make(endpoint: EndpointAddress, isPrompt: Bool = false, subject: ByteView) -> SubscriptionRef {
         make(
-            channel: nobody, slot: -1, subscriber: Subscriber.broker, checks: .endpoint, endpoint: endpoint, subject: subject,
-            queue: .empty, sid: .empty, replacing: nil)
+            channel: nobody, slot: -1, subscriber: Subscriber.broker, checks: isPrompt ? [.endpoint, .prompt] : .endpoint,
+            endpoint: endpoint, subject: subject, queue: .empty, sid: .empty, replacing: nil)
     }
 
     /// An address that is no channel's, and is never followed.

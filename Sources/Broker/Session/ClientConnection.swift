@@ -19,6 +19,9 @@ final class ClientConnection: ChannelHandler {
         case closed
     }
 
+    /// Reading in pieces is for frames that a piece holds many of.
+    private static let pieceFrameBytesMax = 2 << 10
+
     let router: Router
     let channel: ChannelRef
     let clientID: UInt64
@@ -152,6 +155,7 @@ final class ClientConnection: ChannelHandler {
         let end = bytes + count
         var cursor = bytes
         var frameBytes = 0
+        router.isAnswerPrompt = false
         setParserLimits()
         while cursor < end {
             if let cache = publishCache, let index {
@@ -183,6 +187,7 @@ final class ClientConnection: ChannelHandler {
             }
             break
         }
+        channel.pointee.isReadInPieces = router.isAnswerPrompt && frameBytes <= ClientConnection.pieceFrameBytesMax
         loop.stallIfCongested(channel)
         if router.endpoints.takeOverload() { router.holdUntilRelief(channel) }
         return ReadOutcome(consumed: cursor - bytes, frameBytes: frameBytes)

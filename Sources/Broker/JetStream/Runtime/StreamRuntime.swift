@@ -129,6 +129,11 @@ final class StreamRuntime: StreamHost, CommitRunner, Endpoint {
         return settings
     }
 
+    /// Whether publishers get their acks without waiting for a disk. Never changes.
+    var answersAtOnce: Bool {
+        entry.config.storage == .memory || entry.config.persistMode == .async || loop.shared.options.sync != .always
+    }
+
     func update(_ config: StreamConfig) {
         if entry.config.retention != config.retention { releaseFollowers() }
         stream?.update(config)

@@ -25,7 +25,9 @@ final class StreamSubjects {
         }
         let held = Set(captured.map(\.subject))
         for subject in config.subjects where !held.contains(subject) {
-            captured.append(EndpointSubscription(subject, router: router, index: index, receiver: runtime))
+            captured.append(
+                EndpointSubscription(
+                    subject, router: router, index: index, receiver: runtime, isPrompt: runtime.answersAtOnce))
         }
         for subscription in services { subscription.end() }
         services = []
