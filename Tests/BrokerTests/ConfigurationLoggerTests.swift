@@ -1,6 +1,7 @@
 // The log: its line format, levels, rotation, reopening and many writers at once.
 
 import Glibc
+import StoreKit
 import Testing
 
 @testable import Broker

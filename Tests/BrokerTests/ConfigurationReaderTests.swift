@@ -1,6 +1,7 @@
 // Options from files and flags: each key's value, what is refused, and what the program prints.
 
 import Glibc
+import StoreKit
 import Testing
 
 @testable import Broker
@@ -15,17 +16,7 @@ private func options(_ text: String) throws -> Options {
     return reader.options
 }
 
-/// A directory that is removed afterwards.
-final class TemporaryDirectory {
-    let path: String
-    init() {
-        var template = Array("/tmp/bellhop-test-XXXXXX".utf8CString)
-        path = String(cString: mkdtemp(&template)!)
-    }
-    deinit {
-        for name in names { unlink(path + "/" + name) }
-        rmdir(path)
-    }
+extension TemporaryDirectory {
     var names: [String] { FilePath.names(in: path).sorted() }
     func write(_ name: String, _ content: String) throws -> String {
         try writeFile(path + "/" + name, content, mode: 0o600)

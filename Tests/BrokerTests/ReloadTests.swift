@@ -78,7 +78,7 @@ import Testing
 
     /// What a subscription may still get is not counted anew when a reload puts another one in its place.
     @Test func anAutomaticUnsubscribeOutlivesReloads() throws {
-        let directory = TestDirectory("bellhop-reload")
+        let directory = TestDirectory()
         func text(_ permissions: String) -> String { "authorization { users: [ {user: a, password: a \(permissions)} ] }" }
         let server = try directory.broker(text(""))
         defer { server.stop() }
@@ -99,7 +99,7 @@ import Testing
     /// A loop that reads between the change of the index's generation and its own new settings caches a line once more
     /// under the old ones.
     @Test func aLineThatWasCachedUnderOldSettingsIsLookedAtAgain() throws {
-        let directory = TestDirectory("bellhop-reload")
+        let directory = TestDirectory()
         let server = try directory.broker("max_payload: 100")
         defer { server.stop() }
         let publisher = try server.connect(loop: 1).hello()
@@ -123,7 +123,7 @@ import Testing
 
     /// An account without limits in the file has none, whatever it had before.
     @Test func limitsThatAreRemovedFromTheFileAreGone() throws {
-        let directory = TestDirectory("bellhop-reload")
+        let directory = TestDirectory()
         let system = "accounts { $SYS { users: [ {user: s, password: s} ]"
         let limits = ", limits { max_connections: 1, max_subs: 1, max_payload: 10 } }"
         let server = try directory.broker("\(system) \(limits), A { users: [ {user: a, password: a} ] \(limits) }")
@@ -156,7 +156,7 @@ import Testing
     /// Files are written at the start: a reload that names others is refused as a whole.
     @Test(arguments: [("pid_file", "PidFile"), ("ports_file_dir", "PortsFileDir")])
     func filesOfTheStartCannotBeReloaded(key: String, name: String) throws {
-        let directory = TestDirectory("bellhop-reload")
+        let directory = TestDirectory()
         let old = "\(directory.path)\(key == "pid_file" ? "/one" : "")", new = "\(old)-other"
         let server = try directory.broker("\(key): \"\(old)\"")
         defer { server.stop() }
@@ -171,7 +171,7 @@ import Testing
 
     /// More than the start foresaw: it takes a place for each, and a descriptor.
     @Test func theConnectionLimitCanBeRaisedFar() throws {
-        let directory = TestDirectory("bellhop-reload")
+        let directory = TestDirectory()
         let server = try directory.broker("max_connections: 2")
         defer { server.stop() }
         try directory.reload(server, "max_connections: 2000")

@@ -10,7 +10,7 @@ private let hashOfFoobar = "$2a$04$abcdefghijklmnopqrstuu9log0hrAUiurK9/TETFbcPO
 private let slowHash = "$2a$12$abcdefghijklmnopqrstuu9log0hrAUiurK9/TETFbcPOPd.iIULC"
 
 @Suite struct SlowLoginTests {
-    private let directory = TestDirectory("bellhop-login")
+    private let directory = TestDirectory()
 
     private func server(_ text: String) throws -> TestBroker {
         try directory.broker(text)

@@ -1,4 +1,5 @@
 import Glibc
+import StoreKit
 import Testing
 
 @testable import Store
@@ -7,7 +8,7 @@ import Testing
     private let disk = SystemDisk()
 
     private func inDirectory(_ body: (String) throws -> Void) throws {
-        let directory = try TemporaryDirectory()
+        let directory = TemporaryDirectory()
         try body(directory.path)
     }
 

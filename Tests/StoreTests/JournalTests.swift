@@ -232,7 +232,7 @@ extension RecoveredConsumer {
     }
 
     @Test func worksOnTheRealDisk() throws {
-        let directory = try TemporaryDirectory()
+        let directory = TemporaryDirectory()
         let (journal, _) = try open(SystemDisk(), directory.path)
         let id = journal.makeID()
         journal.append(id, "base", replaces: true)

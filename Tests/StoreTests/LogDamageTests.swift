@@ -1,3 +1,4 @@
+import StoreKit
 import Testing
 import Wire
 
@@ -20,7 +21,7 @@ private struct SmallLog {
     }
 
     init(closes: Bool) throws {
-        directory = try TemporaryDirectory()
+        directory = TemporaryDirectory()
         var options = LogOptions()
         options.firstSegmentBytes = 4 << 10
         let log = try FileLog.open(directory: "\(directory.path)/log", disk: SystemDisk(), options: options)
@@ -109,7 +110,7 @@ private struct SmallLog {
 /// A message that holds the bytes of records and blocks does not pass for them, wherever damage makes recovery look.
 @Test func logIsNotFooledByImages() throws {
     let small = try SmallLog(closes: false)
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let path = "\(directory.path)/log"
     do {
         let log = try FileLog.open(directory: path, disk: SystemDisk())

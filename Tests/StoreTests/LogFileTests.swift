@@ -1,3 +1,4 @@
+import StoreKit
 import Testing
 import Wire
 
@@ -8,7 +9,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 }
 
 @Test func logKeepsMessages() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do {
         let log = try open(directory)
         #expect(log.state == LogState())
@@ -46,7 +47,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 }
 
 @Test func logForgetsWhatWasRemoved() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do {
         let log = try open(directory)
         for n in 1...20 { try log.publish("s.\(n % 3)", pattern(n, 0), timeNs: Int64(n)) }
@@ -84,7 +85,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 
 /// Whoever asks what to wait for while an erasure is being written is told of a commit that comes.
 @Test func logErasuresUnderWayAskForNoOtherCommit() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let log = try open(directory)
     for _ in 1...2 { try log.publish("s") }
     try log.commitAll()
@@ -98,7 +99,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 }
 
 @Test func logErasesPayloads() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let secret = Array("a secret that must not be found".utf8)
     let log = try open(directory)
     for n in 1...3 { try log.publish("s", n == 2 ? secret : [0], timeNs: 1) }
@@ -121,7 +122,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 }
 
 @Test func logRefusesOtherVersions() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do { _ = try open(directory) }
     let file = try SystemDisk().open(LogSegment.path("\(directory.path)/log", 1), create: false)
     let head = WriteBuffer(capacity: SegmentHeader.size)
@@ -134,7 +135,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 }
 
 @Test func logCutsWhatIsUnfinished() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do {
         let log = try open(directory)
         for n in 1...10 { try log.publish("s", pattern(50, UInt64(n))) }
@@ -160,7 +161,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 }
 
 @Test func logCutsHalfABatch() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do {
         let log = try open(directory)
         try log.publish("s", [1])
@@ -177,7 +178,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 }
 
 @Test func logReportsWhatDamageCosts() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do {
         let log = try open(directory)
         for n in 1...10 {
@@ -206,7 +207,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions = LogOp
 }
 
 @Test func logGapsAreNotLosses() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do {
         let log = try open(directory)
         #expect(try log.publish("s", sequence: 1_000_000) == 1_000_000)

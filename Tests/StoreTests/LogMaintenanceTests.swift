@@ -1,3 +1,4 @@
+import StoreKit
 import Testing
 import Wire
 
@@ -16,7 +17,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
 }
 
 @Test func logReusesSegments() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let log = try open(directory, options())
     for n in 1...2_000 {
         try log.publish("s", pattern(100, UInt64(n)))
@@ -35,7 +36,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
 }
 
 @Test func logRewritesSparseSegments() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let log = try open(directory, options())
     for n in 1...1_000 { try log.publish("s.\(n % 7)", pattern(100, UInt64(n))) }
     try log.commitAll()
@@ -65,7 +66,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
 
 /// Removals of early messages stand in later segments; those may go before the early ones.
 @Test func logCarriesTombstones() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do {
         let log = try open(directory, options())
         for n in 1...30 { try log.publish("keep", pattern(100, UInt64(n))) }
@@ -88,7 +89,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
 }
 
 @Test func logTakesMessagesLargerThanSegments() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     do {
         let log = try open(directory, options())
         for n in 1...5 {
@@ -112,7 +113,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
 /// Random operations with commits, crashes (reopening without closing) and maintenance at any time, against a plain model.
 @Test(arguments: [1, 2, 3, 4, 5, 6, 7, 8] as [UInt64]) func logAgreesWithAModel(seed: UInt64) throws {
     var random = SplitMix(seed: seed)
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     var options = options([4 << 10, 16 << 10, 64 << 10].randomElement(using: &random) ?? 4_096)
     options.segmentBytesMax = [16 << 10, 64 << 10].randomElement(using: &random) ?? 16_384
     options.readWindowsMax = 2
@@ -184,7 +185,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
 }
 
 @Test func logOnAFullDiskStillRemoves() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let disk = FailingDisk()
     let path = "\(directory.path)/log"
     var last: UInt64 = 0
@@ -232,7 +233,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
 
 /// A stream reads what it has to know of its messages before anybody can run its reads.
 @Test func logTellsOfReadsThatCameBeforeItsListener() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let path = "\(directory.path)/log"
     do {
         let log = try FileLog.open(directory: path, disk: SystemDisk())
@@ -259,7 +260,7 @@ private func open(_ directory: TemporaryDirectory, _ options: LogOptions) throws
 }
 
 @Test func logStopsWhenAWriteFails() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let disk = FailingDisk()
     let path = "\(directory.path)/log"
     do {

@@ -7,7 +7,7 @@ import Testing
 
 private func readEverywhere(seed: UInt64, _ options: LogOptions) throws {
     var random = SeededRandom(seed: seed)
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let log = try FileLog.open(directory: "\(directory.path)/log", disk: SystemDisk(), options: options)
     var kept: [UInt64: [UInt8]] = [:]
     for step in 0..<4_000 {
@@ -54,7 +54,7 @@ private func tight(pieces: Int, inAll: Int) -> LogOptions {
 
 /// What is read out of order is read from the file once.
 @Test func logKeepsWhatItReadsOutOfOrder() throws {
-    let directory = try TemporaryDirectory()
+    let directory = TemporaryDirectory()
     let disk = FailingDisk(hasCache: true)
     let log = try FileLog.open(directory: "\(directory.path)/log", disk: disk)
     for step in 0..<2_000 { try log.publish("s", pattern(150, UInt64(step))) }

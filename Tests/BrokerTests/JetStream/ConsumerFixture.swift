@@ -3,6 +3,7 @@
 
 import Glibc
 import Store
+import StoreKit
 import Testing
 import Wire
 
@@ -104,11 +105,11 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
     private var waiting: [() -> Void] = []
     private(set) lazy var registry = ConsumerRegistry(stream: self)
     private(set) lazy var api = ConsumerAPI(stream: self, registry: registry, limits: JetStreamLimits())
-    private let directory: TemporaryLog
+    private let directory: TemporaryDirectory
     private(set) lazy var keyIndexes = KeyIndexes(log)
 
     init(
-        _ change: (inout StreamConfig) -> Void = { _ in }, seed: UInt64 = 1, directory: TemporaryLog? = nil,
+        _ change: (inout StreamConfig) -> Void = { _ in }, seed: UInt64 = 1, directory: TemporaryDirectory? = nil,
         journal: ListJournal = ListJournal()
     ) throws {
         config = StreamConfig()
@@ -116,7 +117,7 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
         config.subjects = ["s.>"]
         change(&config)
         generator = SeededGenerator(seed: seed)
-        self.directory = try directory ?? TemporaryLog()
+        self.directory = directory ?? TemporaryDirectory()
         log = try FileLog.open(directory: self.directory.path, disk: SystemDisk())
         lists = journal
         visibleSequence = log.durableSequence
@@ -310,21 +311,4 @@ final class ConsumerFixture: StreamHost, ConsumerStream {
 struct ErrorText: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
-}
-
-/// A directory for one log, gone with the last reference.
-final class TemporaryLog {
-    let path: String
-
-    init() throws {
-        var template = Array("/tmp/bellhop-consumer-XXXXXX".utf8CString)
-        let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } }
-        path = String(cString: try #require(made))
-    }
-
-    deinit {
-        let disk = SystemDisk()
-        for name in (try? disk.list(path)) ?? [] { try? disk.remove(path + "/" + name) }
-        try? disk.removeDirectory(path)
-    }
 }

@@ -3,6 +3,7 @@
 
 import Glibc
 import Store
+import StoreKit
 import Testing
 import Wire
 
@@ -63,7 +64,7 @@ import Wire
     }
 
     @Test(arguments: [1, 100, 1_000], [AckPolicy.explicit, .none]) func deliverAndAck(batch: Int, policy: AckPolicy) throws {
-        let directory = try TemporaryLog()
+        let directory = TemporaryDirectory()
         let log = try FileLog.open(directory: directory.path, disk: SystemDisk())
         let count = 400_000
         let subject = Array("orders.7.confirmed".utf8), payload = [UInt8](repeating: 65, count: 128)

@@ -11,8 +11,8 @@ import Testing
 
     @Test func publishersOfStreamsThatAckAtOnceAreReadInPieces() throws {
         let broker = try StreamBroker()
-        try broker.createStream("M", #","storage":"memory""#)
-        try broker.createStream("A", #","persist_mode":"async""#)
+        _ = try broker.createStream("M", #","storage":"memory""#)
+        _ = try broker.createStream("A", #","persist_mode":"async""#)
         for subject in ["m.1", "a.1"] {
             try broker.request(subject, "x")
             #expect(isReadInPieces(broker), "\(subject)")
@@ -26,7 +26,7 @@ import Testing
     /// One sync serves all that is there: pieces would ask for more of them.
     @Test func publishersThatWaitForASyncAreReadWhole() throws {
         let broker = try StreamBroker()
-        try broker.createStream("S")
+        _ = try broker.createStream("S")
         try broker.request("s.1", "x")
         #expect(!isReadInPieces(broker))
     }
@@ -34,7 +34,7 @@ import Testing
     @Test(arguments: [JetStreamOptions.Sync.never, .every(ns: 1_000_000_000)])
     func withoutASyncBeforeEachAckFilesAreAsFastAsMemory(sync: JetStreamOptions.Sync) throws {
         let broker = try StreamBroker { $0.jetStream.sync = sync }
-        try broker.createStream("S")
+        _ = try broker.createStream("S")
         try broker.request("s.1", "x")
         #expect(isReadInPieces(broker))
     }

@@ -2,34 +2,16 @@
 
 import Glibc
 import Store
+import StoreKit
 import Testing
 import Wire
 
 @testable import Broker
 
 @Suite struct SnapshotRestoreTests {
-    private final class Folder {
-        let path: String
-        init() {
-            var template = Array("/tmp/bellhop-restore-XXXXXX".utf8CString)
-            path = template.withUnsafeMutableBufferPointer {
-                $0.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } ?? ""
-            }
-        }
-        deinit { remove(path) }
-
-        private func remove(_ path: String) {
-            let disk = SystemDisk()
-            guard let names = try? disk.list(path) else {
-                try? disk.remove(path)
-                return
-            }
-            for name in names { remove(path + "/" + name) }
-            try? disk.removeDirectory(path)
-        }
-
-        /// Everything below, but for the folders that accounts have.
-        var left: [String] { (try? SystemDisk().list(path + "/restoring")) ?? [] }
+    /// What a restore has put into a directory, but for the folders that accounts have.
+    private func left(in folder: TemporaryDirectory) -> [String] {
+        (try? SystemDisk().list(folder.path + "/restoring")) ?? []
     }
 
     /// Messages with gaps at every end, headers, and a consumer that waits for acks.
@@ -65,7 +47,7 @@ import Wire
     }
 
     private func restore(
-        _ bytes: [UInt8], _ config: StreamConfig, _ folder: Folder, pieces: Int = 3_000
+        _ bytes: [UInt8], _ config: StreamConfig, _ folder: TemporaryDirectory, pieces: Int = 3_000
     ) throws -> OpenedStream {
         let disk = SystemDisk()
         let builder = try RestoreBuilder(
@@ -105,7 +87,7 @@ import Wire
         #expect(try snapshot(kit, pieces: 1_024) == bytes)
         var config = kit.stream.config
         config.storage = storage
-        let folder = Folder()
+        let folder = TemporaryDirectory()
         let opened = try restore(bytes, config, folder)
         let wanted = kit.log.state, state = opened.log.state
         #expect(state.firstSequence == 3 && state.lastSequence == 40 && state.messages == wanted.messages)
@@ -115,7 +97,7 @@ import Wire
         #expect(opened.log.marked(.expires, from: 1) == kit.log.marked(.expires, from: 1))
         let record = try #require(opened.consumers.first?.records.first)
         #expect(opened.consumers.count == 1 && RecoveredConsumerState.read(whole: record)?.name == "C")
-        #expect(folder.left.isEmpty)
+        #expect(left(in: folder).isEmpty)
     }
 
     @Test func emptyStreamsKeepTheirSequences() throws {
@@ -124,7 +106,7 @@ import Wire
         kit.turn()
         _ = try kit.log.removeAll(below: 6)
         kit.turn()
-        let folder = Folder()
+        let folder = TemporaryDirectory()
         let opened = try restore(try snapshot(kit), kit.stream.config, folder)
         #expect(opened.log.state.lastSequence == 5 && opened.log.state.firstSequence == 6 && opened.log.state.messages == 0)
     }
@@ -135,16 +117,16 @@ import Wire
         for place in stride(from: 0, to: bytes.count, by: bytes.count / 12) {
             var damaged = bytes
             damaged[place] ^= 0x40
-            let folder = Folder()
+            let folder = TemporaryDirectory()
             #expect(throws: SnapshotFailure.self) { _ = try restore(damaged, kit.stream.config, folder) }
-            #expect(folder.left.isEmpty)
+            #expect(left(in: folder).isEmpty)
             #expect(throws: SnapshotFailure.self) { _ = try restore(Array(bytes[..<place]), kit.stream.config, folder) }
-            #expect(folder.left.isEmpty)
+            #expect(left(in: folder).isEmpty)
         }
     }
 
     private func refusal(_ build: (inout SnapshotEncoder) -> Void) throws -> String {
-        let folder = Folder()
+        let folder = TemporaryDirectory()
         var config = StreamConfig()
         config.name = "S"
         config.storage = .memory
@@ -207,7 +189,7 @@ import Wire
         let consumer = try #require(kit.registry["C"]?.snapshot())
         var config = kit.stream.config
         config.storage = .memory
-        let folder = Folder()
+        let folder = TemporaryDirectory()
         var taken = 0
         for seed in UInt64(1)...400 {
             var state = seed

@@ -2,12 +2,14 @@
 
 import Glibc
 import Store
+import StoreKit
 import Testing
 
 @testable import Broker
 
 final class StreamBroker {
-    let directory: String
+    private let temporary = TemporaryDirectory()
+    var directory: String { temporary.path }
     let test: TestBroker
     let client: RawClient
     private var requests = 0
@@ -16,10 +18,7 @@ final class StreamBroker {
     init(
         loops: Int = 1, _ configure: (inout Options) -> Void = { _ in }, prepare: (String) throws -> Void = { _ in }
     ) throws {
-        var template = Array("/tmp/bellhop-streams-XXXXXX".utf8CString)
-        let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } }
-        let path = String(cString: try #require(made))
-        directory = path
+        let path = temporary.path
         try prepare(path)
         test = try TestBroker(loops: loops) { options in
             options.jetStream.isEnabled = true
@@ -36,16 +35,6 @@ final class StreamBroker {
     deinit {
         client.close()
         test.stop()
-        StreamBroker.remove(directory)
-    }
-
-    static func remove(_ path: String) {
-        let disk = SystemDisk()
-        for name in (try? disk.list(path)) ?? [] {
-            let entry = path + "/" + name
-            if (try? disk.list(entry)) != nil { remove(entry) } else { try? disk.remove(entry) }
-        }
-        try? disk.removeDirectory(path)
     }
 
     /// Of the account that clients without a name are in.

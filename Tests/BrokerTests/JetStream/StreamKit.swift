@@ -3,6 +3,7 @@
 
 import Glibc
 import Store
+import StoreKit
 import Testing
 import Wire
 
@@ -32,7 +33,7 @@ final class StreamKit: StreamHost, CommitRunner {
     private(set) var hasSynced = false
     private var jobs: [(CommitJob, (CommitResult) -> Void)] = []
     private var randomState: UInt64 = 0x9E37_79B9_7F4A_7C15
-    private let directory: String
+    private let directory = TemporaryDirectory()
     let settings: StreamSettings
     private let disk: any Disk
     private(set) var log: FileLog
@@ -45,30 +46,17 @@ final class StreamKit: StreamHost, CommitRunner {
         settings: StreamSettings = StreamSettings(), disk: any Disk = SystemDisk(), keepsConsumers: Bool = false,
         _ configure: (inout StreamConfig) -> Void = { _ in }
     ) throws {
-        var template = Array("/tmp/bellhop-stream-XXXXXX".utf8CString)
-        let made = template.withUnsafeMutableBufferPointer { $0.baseAddress.flatMap { mkdtemp($0) } }
-        directory = String(cString: try #require(made))
         self.settings = settings
         self.disk = disk
-        log = try FileLog.open(directory: directory + "/log", disk: disk)
-        if keepsConsumers { try disk.makeDirectory(directory + "/journal") }
-        journal = keepsConsumers ? try FileConsumerJournal.open(directory: directory + "/journal", disk: disk).0 : nil
+        log = try FileLog.open(directory: directory.path + "/log", disk: disk)
+        if keepsConsumers { try disk.makeDirectory(directory.path + "/journal") }
+        journal = keepsConsumers ? try FileConsumerJournal.open(directory: directory.path + "/journal", disk: disk).0 : nil
         var config = StreamConfig()
         config.name = "S"
         config.subjects = ["s.>"]
         config.duplicateWindowNs = 120_000_000_000
         configure(&config)
         start(config)
-    }
-
-    deinit {
-        stream = nil
-        let disk = SystemDisk()
-        for folder in ["log", "journal"] {
-            for name in (try? disk.list("\(directory)/\(folder)")) ?? [] { try? disk.remove("\(directory)/\(folder)/\(name)") }
-            try? disk.removeDirectory("\(directory)/\(folder)")
-        }
-        try? disk.removeDirectory(directory)
     }
 
     private func start(_ config: StreamConfig) {
@@ -82,7 +70,7 @@ final class StreamKit: StreamHost, CommitRunner {
         let config = stream.config
         jobs = []
         stream = nil
-        log = try FileLog.open(directory: directory + "/log", disk: disk)
+        log = try FileLog.open(directory: directory.path + "/log", disk: disk)
         now.wallNs += Int64(seconds * 1e9)
         now.monotonicNs += UInt64(seconds * 1e9)
         start(config)

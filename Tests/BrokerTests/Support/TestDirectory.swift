@@ -1,24 +1,14 @@
 // A configuration file that a test rewrites, in a directory of its own that goes with the test.
 
 import Glibc
+import StoreKit
 
 @testable import Broker
 
 final class TestDirectory: Sendable {
-    let path: String
+    private let temporary = TemporaryDirectory()
+    var path: String { temporary.path }
     var file: String { path + "/broker.conf" }
-
-    init(_ name: String) {
-        var template = Array("/tmp/\(name)-XXXXXX".utf8CString)
-        path = template.withUnsafeMutableBufferPointer { buffer in
-            buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } ?? "/tmp"
-        }
-    }
-
-    deinit {
-        for name in FilePath.names(in: path) { unlink(path + "/" + name) }
-        rmdir(path)
-    }
 
     /// A broker with this file. It listens where the system likes and logs to `broker.log` beside the file.
     func broker(_ text: String) throws -> TestBroker {
