@@ -89,6 +89,7 @@ extension Simulation {
         let changes = 1 + random.below(random.once(in: 3) ? 40 : 12)
         note("crash at change \(changes)")
         try world.crash(afterChanges: changes, afterNs: 0)
+        foundAtCrash = world.found.sequences
         for sent in world.takenAnswers() { answers[sent.to] = sent.payload }
         confirmations = []
         endings = [:]
@@ -233,8 +234,13 @@ extension Simulation {
                     world.found.sequences.contains(message.sequence) || model.index(message.sequence) != nil,
                     let target = message.header("Nats-Schedule-Target")
                 else { return false }
-                // What it has made may have been rolled up by what another schedule has made.
-                let isDue = message.firesNs.map { $0 <= nowNs } ?? false
+                // What it has made may have been rolled up by what another schedule has made. It was no schedule any more where
+                // its subject had a later message.
+                let isEnded = known.values.contains {
+                    $0.subject == message.subject && $0.sequence > message.sequence
+                        && world.found.sequences.contains($0.sequence)
+                }
+                let isDue = !isEnded && message.firesNs.map { $0 <= nowNs } ?? false
                 return fired.contains { ($0 == message.subject || isDue) && $1 == target }
                     || model.config.retention == .interest && end < log.state.lastSequence && !model.isWanted(target)
             }

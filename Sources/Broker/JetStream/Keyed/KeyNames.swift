@@ -13,15 +13,20 @@ struct IssuedKey {
     var issue: UInt32
 }
 
-/// Records in one array by number; a hash table with open addressing leads from a text to its number.
+/// Records in one array by number; a hash table with open addressing leads from a text to its number. The keys that were used last
+/// rest a while before they are forgotten: most bookings that have nothing outstanding will soon have something again.
 struct KeyNames: ~Copyable {
+    /// How many may rest, and how long their texts may be. That is 400 KB at most.
+    static let restMax = 1 << 12
+    static let restBytesMax = 64
+
     /// 32 bytes, beside the text and the slot in the hash table.
     struct Record {
         /// Of the text alone: a journal may hold it.
         var hash: UInt64 = 0
         /// Its length comes before it.
         var text: UnsafeMutableRawPointer?
-        /// The last message with this key that the index knows.
+        /// The last message with this key that the index knows. While nobody uses the key: its turn among those that rest.
         var tail: UInt64 = 0
         /// How many keys had this number before.
         var issue: UInt32 = 0
@@ -43,6 +48,9 @@ struct KeyNames: ~Copyable {
     private var slots: UnsafeMutablePointer<KeyID>
     private var slotCount = 32
     private(set) var count = 0
+    /// A ring, by turn. The same key may be there several times; its last turn counts.
+    private var resting: UnsafeMutablePointer<KeyID>?
+    private var turns: UInt64 = 0
 
     init() {
         records = .allocate(capacity: capacity)
@@ -54,11 +62,13 @@ struct KeyNames: ~Copyable {
         for id in 1..<nextID { records[id].text?.deallocate() }
         records.deallocate()
         slots.deallocate()
+        resting?.deallocate()
     }
 
     /// Bytes that it holds, texts included.
     var memory: Int {
         var bytes = capacity * MemoryLayout<Record>.stride + slotCount * 4 + unused.capacity * 4
+        if resting != nil { bytes += KeyNames.restMax * 4 }
         for id in 1..<nextID where records[id].text != nil { bytes += malloc_usable_size(records[id].text) + 8 }
         return bytes
     }
@@ -79,26 +89,26 @@ struct KeyNames: ~Copyable {
     func issue(of id: KeyID) -> IssuedKey { IssuedKey(id: id, issue: records[Int(id)].issue) }
 
     @inline(__always)
-    func isSame(_ key: IssuedKey) -> Bool {
-        let record = record(key.id)
-        return record.pointee.uses > 0 && record.pointee.issue == key.issue
-    }
+    func isSame(_ key: IssuedKey) -> Bool { record(key.id).pointee.issue == key.issue }
 
+    /// nil where nobody uses it.
     func find(_ text: ByteView) -> KeyID? {
         let hash = KeyNames.hash(text)
         var place = home(hash)
         while slots[place] != 0 {
-            if isKey(slots[place], text, hash) { return slots[place] }
+            let id = slots[place]
+            if isKey(id, text, hash) { return records[Int(id)].uses > 0 ? id : nil }
             place = (place &+ 1) & (slotCount &- 1)
         }
         return nil
     }
 
-    /// The key with a hash that a journal has kept.
+    /// The key with a hash that a journal has kept; nil where nobody uses it.
     func find(hash: UInt64) -> KeyID? {
         var place = home(hash)
         while slots[place] != 0 {
-            if records[Int(slots[place])].hash == hash { return slots[place] }
+            let id = slots[place]
+            if records[Int(id)].hash == hash, records[Int(id)].uses > 0 { return id }
             place = (place &+ 1) & (slotCount &- 1)
         }
         return nil
@@ -111,7 +121,7 @@ struct KeyNames: ~Copyable {
         while slots[place] != 0 {
             let id = slots[place]
             if isKey(id, text, hash) {
-                records[Int(id)].uses &+= 1
+                retain(id)
                 return id
             }
             place = (place &+ 1) & (slotCount &- 1)
@@ -125,12 +135,36 @@ struct KeyNames: ~Copyable {
         return withUnsafeBytes(of: &sequence) { hash(ByteView($0)) }
     }
 
-    mutating func retain(_ id: KeyID) { records[Int(id)].uses &+= 1 }
+    /// Of one that is in use, or that rests: `isSame` has said so.
+    @inline(__always)
+    mutating func retain(_ id: KeyID) {
+        if records[Int(id)].uses == 0 { records[Int(id)].tail = 0 }
+        records[Int(id)].uses &+= 1
+    }
 
+    @inline(__always)
     mutating func release(_ id: KeyID) {
         assert(records[Int(id)].uses > 0)
         records[Int(id)].uses &-= 1
-        if records[Int(id)].uses == 0 { remove(id) }
+        if records[Int(id)].uses == 0 { rest(id) }
+    }
+
+    /// Nobody uses a key any more: whoever rests longest makes room for it.
+    private mutating func rest(_ id: KeyID) {
+        guard records[Int(id)].bytes.count <= KeyNames.restBytesMax else { return remove(id) }
+        let ring = resting ?? .allocate(capacity: KeyNames.restMax)
+        if resting == nil {
+            ring.initialize(repeating: 0, count: KeyNames.restMax)
+            resting = ring
+        }
+        turns &+= 1
+        let place = Int(truncatingIfNeeded: turns) & (KeyNames.restMax - 1)
+        let oldest = ring[place]
+        ring[place] = id
+        records[Int(id)].tail = turns
+        if oldest != 0, records[Int(oldest)].uses == 0, records[Int(oldest)].tail == turns &- UInt64(KeyNames.restMax) {
+            remove(oldest)
+        }
     }
 
     private mutating func add(_ text: ByteView, _ hash: UInt64) -> KeyID {
@@ -238,6 +272,7 @@ struct KeyNames: ~Copyable {
         slots[hole] = 0
         records[Int(id)].text?.deallocate()
         records[Int(id)].text = nil
+        records[Int(id)].tail = 0
         records[Int(id)].issue &+= 1
         unused.append(id)
         count -= 1
