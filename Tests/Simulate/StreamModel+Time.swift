@@ -68,7 +68,8 @@ extension StreamModel {
                 }
                 continue
             }
-            if config.subjectDeleteMarkerTTLNs > 0 && !message.isMarker && last(message.subject) == message.sequence {
+            let isOnly = !messages.contains { $0.subject == message.subject && $0.sequence != message.sequence }
+            if config.subjectDeleteMarkerTTLNs > 0 && !message.isMarker && isOnly {
                 markers.insert(message.subject)
             }
             remove(message.sequence)

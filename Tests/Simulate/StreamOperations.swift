@@ -176,7 +176,9 @@ extension Simulation {
     func delete(_ sequence: UInt64) -> Int {
         if model.config.sealed { return 10109 }
         if model.config.denyDelete { return 10057 }
-        if sequence > model.lastSequence || sequence == 0 { return 10057 }
+        let first = model.messages.first?.sequence ?? model.lastSequence + 1
+        if sequence == 0 { return 10057 }
+        if model.config.storage == .file && (sequence < first || sequence > model.lastSequence) { return 10057 }
         return model.remove(sequence) ? 0 : 10043
     }
 

@@ -115,6 +115,17 @@ import Wire
         #expect(world.taken().map(\.sequence) == [1, 2, 4])
     }
 
+    /// An update that leaves out the name of a durable consumer does not make it one that ends when it is idle.
+    @Test func durableConsumersStaySo() throws {
+        let world = try filled(1)
+        let consumer = try world.create { $0.durable = "c" }
+        var config = consumer.config
+        config.durable = ""
+        consumer.update(config)
+        world.pass(ms: 20_000)
+        #expect(world.registry["c"] != nil && consumer.config.inactiveThresholdNs == 0)
+    }
+
     @Test func resets() throws {
         let world = try filled(5)
         let consumer = try world.create {

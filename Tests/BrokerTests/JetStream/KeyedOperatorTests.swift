@@ -101,7 +101,7 @@ import Wire
         try world.store("s.a")
         var consumer = try world.createKeyed()
         world.park(consumer, world.lease(consumer)[0])
-        let body = Array(#"{"key":"a","version":1}"#.utf8)
+        let body = Array(#"{"key":"a","version":\#(world.parked(consumer)["a"] ?? 0)}"#.utf8)
         var answer: [UInt8] = []
         body.withUnsafeBytes { consumer.keyed?.handle(.retry, ByteView($0)) { answer = $0 } }
         world.endTurn(commits: false)
@@ -158,6 +158,118 @@ import Wire
         #expect(page?["total"]?.int64 == 1 && page?["keys"]?.array?.count == 0)
     }
 
+    /// A command that was meant for a park of an earlier consumer of the name finds none of this one's.
+    @Test func versionsDoNotComeAgain() throws {
+        let world = try world()
+        try world.store("s.a", "s.a")
+        var consumer = try world.createKeyed()
+        world.park(consumer, world.lease(consumer)[0])
+        let stale = try #require(world.parked(consumer)["a"])
+        world.registry.delete(consumer)
+        consumer = try world.createKeyed()
+        world.ack(consumer, world.lease(consumer)[0])
+        world.park(consumer, world.lease(consumer)[0])
+        let skip = #"{"key":"a","version":\#(stale),"reason":"r","actor":"me"}"#
+        #expect(world.errorCode(world.command(consumer, .skip, skip)) == 20_004)
+        #expect(world.parked(consumer)["a"] != nil && world.parked(consumer)["a"] != stale)
+    }
+
+    /// With several messages of a key at a time several may be parked: each is named by its version, and what waits behind them
+    /// counts once.
+    @Test func severalParksOfAKey() throws {
+        let world = try world()
+        for _ in 0..<6 { try world.append("s.a") }
+        world.commitLog()
+        let consumer = try world.createKeyed("c", ["bellhop.max_pending_per_key": "3"])
+        for delivery in world.lease(consumer) { world.park(consumer, delivery) }
+        func parks() -> [(sequence: Int64, version: Int64)] {
+            (world.command(consumer, .list).object?["keys"]?.array ?? []).compactMap { park in
+                guard let sequence = park.object?["stream_seq"]?.int64, let version = park.object?["version"]?.int64 else {
+                    return nil
+                }
+                return (sequence, version)
+            }
+        }
+        #expect(parks().map(\.sequence) == [1, 2, 3])
+        let keyed = try #require(consumer.keyed)
+        let all = (1...6).reduce(UInt64(0)) { $0 + UInt64(world.log.size(of: UInt64($1)) ?? 0) }
+        #expect(keyed.parked.bytes == all && keyed.pinned.bytes == all && keyed.parked.messages == 6)
+        for place in [1, 0, 2] {
+            let park = (try #require(parks().first { $0.sequence == Int64(place + 1) }))
+            let answer = world.command(consumer, .retry, #"{"key":"a","version":\#(park.version)}"#)
+            #expect(world.errorCode(answer) == nil && !parks().contains { $0.sequence == park.sequence })
+            #expect(keyed.pinned.bytes == all, "what is retried stays pinned until it is handled")
+        }
+        #expect(keyed.parked.messages == 0)
+        for _ in 0..<6 {
+            for delivery in world.lease(consumer) { world.ack(consumer, delivery) }
+            world.endTurn()
+        }
+        #expect(keyed.table.count == 0 && keyed.pinned.messages == 0 && keyed.pinned.bytes == 0)
+    }
+
+    /// A key that parks again and again is one key, and an operator's own parks are none of its failures.
+    @Test func theCircuitCountsKeys() throws {
+        let world = try world()
+        for key in 0..<10 { try world.append("s.k\(key)") }
+        world.commitLog()
+        let consumer = try world.createKeyed("c", ["bellhop.park_circuit": "0.3/60s"])
+        var bad = world.lease(consumer)
+        for delivery in bad.dropFirst(4) { world.ack(consumer, delivery) }
+        for _ in 0..<4 {
+            world.park(consumer, bad[0])
+            let version = world.parked(consumer)["k0"] ?? 0
+            #expect(world.errorCode(world.command(consumer, .retry, #"{"key":"k0","version":\#(version)}"#)) == nil)
+            bad[0] = try #require(world.lease(consumer).first)
+        }
+        for key in 1...3 { _ = world.command(consumer, .park, #"{"key":"k\#(key)"}"#) }
+        #expect(world.command(consumer, .info).object?["paused"]?.string == "")
+    }
+
+    @Test func requestsThatContradictThemselves() throws {
+        let world = try world()
+        try world.store("s.a", "s.b")
+        let consumer = try world.createKeyed()
+        for delivery in world.lease(consumer) { world.park(consumer, delivery) }
+        let version = world.parked(consumer)["a"] ?? 0
+        for body in [
+            #"{"key":"a","version":\#(version),"all":true}"#, #"{"all":true,"stream_seq":1}"#, #"{"all":true,"limit":-1}"#,
+        ] { #expect(world.errorCode(world.command(consumer, .retry, body)) == 20_001, "\(body)") }
+        #expect(world.errorCode(world.command(consumer, .park, #"{"key":"a"}"#)) == 20_008)
+        #expect(world.errorCode(world.command(consumer, .list, #"{"offset":-1}"#)) == 20_001)
+        #expect(world.parked(consumer).count == 2)
+        // A reader of JSON would take another key for it.
+        var answer: [UInt8] = []
+        (Array(#"{"key":""#.utf8) + [0xFF] + Array(#"","version":1}"#.utf8)).withUnsafeBytes { body in
+            consumer.keyed?.handle(.retry, ByteView(body)) { answer = $0 }
+        }
+        #expect(world.errorCode((try? JSONValue.parse(answer)) ?? .null) == 20_001)
+    }
+
+    @Test func anOperationThatThereIsNot() throws {
+        let world = try world()
+        let consumer = try world.createKeyed()
+        world.interests.append("answer")
+        world.send("{}", to: "$BELLHOP.API.KEY.FOO.S.c", reply: "answer") { consumer.receive(keyRequest: $0) }
+        let answers = world.taken().filter { $0.to == "answer" }
+        #expect(answers.count == 1 && answers[0].payload.contains("20001") && answers[0].payload.contains("FOO"))
+    }
+
+    /// What was promised for later comes, whatever is asked for meanwhile.
+    @Test func aRetryOfSomeLeavesTheRunThatIsUnderWay() throws {
+        let world = try world()
+        for key in 0..<10 { try world.append("s.k\(key)") }
+        world.commitLog()
+        let consumer = try world.createKeyed()
+        for delivery in world.lease(consumer) { world.park(consumer, delivery) }
+        _ = world.command(consumer, .retry, #"{"all":true,"rate":2}"#)
+        #expect(world.parked(consumer).count == 9)
+        _ = world.command(consumer, .retry, #"{"all":true,"limit":1}"#)
+        #expect(world.parked(consumer).count == 8)
+        world.pass(ms: 4_200)
+        #expect(world.parked(consumer).isEmpty)
+    }
+
     @Test func tooManyParkedKeysPause() throws {
         let world = try world()
         for key in 0..<5 { try world.append("s.k\(key)") }
@@ -166,7 +278,7 @@ import Wire
         for delivery in world.lease(consumer) { world.park(consumer, delivery) }
         #expect(world.lease(consumer).isEmpty)
         #expect(world.command(consumer, .info).object?["paused"]?.string == "max_parked_keys")
-        _ = world.command(consumer, .retry, #"{"key":"k0","version":1}"#)
+        _ = world.command(consumer, .retry, #"{"key":"k0","version":\#(world.parked(consumer)["k0"] ?? 0)}"#)
         #expect(!world.lease(consumer).isEmpty)
     }
 

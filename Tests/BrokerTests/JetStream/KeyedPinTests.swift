@@ -54,6 +54,29 @@ import Wire
         return consumer
     }
 
+    /// The limits apply as soon as a pin has ended: on a quiet stream nothing else would remind them.
+    @Test func pinsThatEndLeaveNothingBeyondTheLimits() throws {
+        let kit = try StreamKit { $0.maxMessages = 4 }
+        let consumer = parked(kit, ["bellhop.max_parked_bytes": "200"])
+        for subject in ["s.x", "s.x", "s.x", "s.x"] { kit.publish(subject, "x") }
+        #expect(kit.log.state.messages > 4 && consumer.keyed?.pinned.messages == 2)
+        kit.publish("s.a", String(repeating: "y", count: 300))
+        // Workers ask again and again: the first time the message is passed, the second time its weight is felt.
+        for _ in 0..<2 { _ = leases(kit, consumer) }
+        #expect(kit.log.state.messages == 4 && consumer.keyed?.pinned.messages == 0)
+        #expect(consumer.keyed?.parkedKeys == 0, "what the limits have removed is no longer parked")
+    }
+
+    @Test func whatWasPinnedGoesOnceItIsHandled() throws {
+        let kit = try StreamKit { $0.maxMessages = 3 }
+        let consumer = parked(kit)
+        for lease in leases(kit, consumer) { ack(kit, consumer, lease.reply, "+ACK") }
+        for _ in 0..<4 { kit.publish("s.x", "x") }
+        retryFirst(consumer)
+        for _ in 0..<8 { for lease in leases(kit, consumer) { ack(kit, consumer, lease.reply, "+ACK") } }
+        #expect(consumer.keyed?.table.count == 0 && kit.log.state.messages == 3)
+    }
+
     private func retryFirst(_ consumer: Consumer) {
         guard let keyed = consumer.keyed else { return }
         let slot = keyed.table.firstParked

@@ -148,7 +148,7 @@ import Wire
         #expect(world.lease(consumer).isEmpty)
         world.pass(ms: 600)
         #expect(world.lease(consumer).sequences == [4])
-        #expect(world.parked(consumer).isEmpty || world.parked(consumer) == ["a": 1])
+        #expect(Set(world.parked(consumer).keys).isSubset(of: ["a"]))
     }
 
     @Test func anExplicitRemovalEndsAPark() throws {

@@ -94,6 +94,54 @@ extension ConsumerFixture {
         #expect(world.lease(consumer).sequences.sorted() == [1, 4])
     }
 
+    /// Several leases of a key that end after the limit was lowered are given again one by one, in their order.
+    @Test(arguments: [false, true]) func aLowerLimitOfAKeyHolds(restarts: Bool) throws {
+        var world = try world("s.a", "s.a", "s.a", "s.b")
+        var consumer = try world.createKeyed("c", ["bellhop.max_pending_per_key": "3"])
+        let held = world.lease(consumer)
+        #expect(held.sequences == [1, 2, 3, 4])
+        try world.update(consumer, "max_pending_per_key", nil)
+        // The leases that are out go on. What comes back waits for those before it, and for those that are still out.
+        world.ack(consumer, held[0], "-NAK")
+        world.endTurn()
+        #expect(world.lease(consumer).isEmpty)
+        world.ack(consumer, held[2], "-NAK")
+        if restarts {
+            world.endTurn()
+            world = try world.restarted(afterNs: 1_000)
+            consumer = try #require(world.registry["c"])
+            world.endTurn()
+            world.pass(ms: 1_100)
+            #expect(world.lease(consumer).sequences.sorted() == [1, 4])
+            return
+        }
+        #expect(world.lease(consumer).isEmpty)
+        world.ack(consumer, held[1], "-NAK")
+        for sequence in 1...3 {
+            let next = world.lease(consumer)
+            #expect(next.sequences == [UInt64(sequence)] && world.lease(consumer).isEmpty)
+            world.ack(consumer, next[0])
+            world.endTurn()
+        }
+        #expect(world.lease(consumer).isEmpty)
+        world.ack(consumer, held[3])
+        world.endTurn()
+        #expect(consumer.keyed?.table.count == 0 && consumer.keyed?.held.isEmpty == true)
+    }
+
+    /// Raised again, what was held back is ready at once.
+    @Test func aLimitThatIsRaisedAgain() throws {
+        let world = try world("s.a", "s.a", "s.a")
+        let consumer = try world.createKeyed("c", ["bellhop.max_pending_per_key": "3"])
+        let held = world.lease(consumer)
+        try world.update(consumer, "max_pending_per_key", nil)
+        for delivery in held { world.ack(consumer, delivery, "-NAK") }
+        world.endTurn()
+        #expect(world.lease(consumer).sequences == [1])
+        try world.update(consumer, "max_pending_per_key", "3")
+        #expect(world.lease(consumer).sequences.sorted() == [2, 3])
+    }
+
     @Test func parkCircuit() throws {
         let world = try world("s.a", "s.b", "s.c", "s.d")
         let consumer = try world.createKeyed("c", ["bellhop.park_circuit": "0.5/60s"]) { $0.maxAckPending = 3 }

@@ -78,6 +78,24 @@ import Testing
         #expect(kit.stored == ["4 s.c  kept"])
     }
 
+    /// A marker rolls up its subject: it must not take with it what still has time.
+    @Test(arguments: [StorageType.file, .memory]) func aMessageThatGoesFirstLeavesTheOthers(storage: StorageType) throws {
+        let kit = try StreamKit {
+            $0.storage = storage
+            $0.allowMessageTTL = true
+            $0.allowRollup = true
+            $0.subjectDeleteMarkerTTLNs = 1_000_000_000
+        }
+        kit.publish("s.a", "for ever")
+        kit.publish("s.a", "", ["Nats-TTL": "1"])
+        kit.publish("s.b", "longer", ["Nats-TTL": "3"])
+        kit.publish("s.b", "", ["Nats-TTL": "1"])
+        kit.pass(1.5)
+        #expect(kit.stored == ["1 s.a  for ever", "3 s.b Nats-TTL: 3| longer"])
+        kit.pass(2)
+        #expect(kit.stored == ["1 s.a  for ever", "5 s.b Nats-Marker-Reason: MaxAge|Nats-TTL: 1s|Nats-Rollup: sub| "])
+    }
+
     @Test func aMarkerRaisesShorterTimes() throws {
         let kit = try StreamKit {
             $0.allowMessageTTL = true
@@ -142,6 +160,7 @@ import Testing
             ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Rollup": "all"], 10192),
             ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Source": "s.*"], 10203),
             ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Source": "s.t"], 10203),
+            ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Source": "outside"], 10203),
             ([pattern: "@every 1s", target: "s.t", "Nats-Schedule-Time-Zone": "UTC"], 10189),
             ([pattern: "0 0 0 1 1 *", target: "s.t", "Nats-Schedule-Time-Zone": "Nowhere/X"], 10223),
             ([pattern: "@every 1s", target: "s.t", "Nats-Rollup": "all"], 10192),
@@ -170,6 +189,24 @@ import Testing
         #expect(kit.stored == ["2 s.t X: 1|Nats-Scheduler: s.a|Nats-Schedule-Next: purge|Nats-TTL: 5m| body"])
         kit.pass(301)
         #expect(kit.log.state.messages == 0 && kit.log.state.lastSequence == 2)
+    }
+
+    /// What a schedule makes of another one's message ends the schedule that it was made by, and is made once.
+    @Test func aSourceThatAScheduleHasMade() throws {
+        let kit = try scheduling()
+        let now = "@at 2020-01-01T00:00:00Z"
+        kit.publish("s.a", "body", ["Nats-Schedule": now, "Nats-Schedule-Target": "s.t", "X": "1"])
+        kit.pass(0.6)
+        kit.publish("s.b", "", ["Nats-Schedule": now, "Nats-Schedule-Target": "s.u", "Nats-Schedule-Source": "s.t"])
+        kit.pass(0.6)
+        let made = [
+            "2 s.t X: 1|Nats-Scheduler: s.a|Nats-Schedule-Next: purge| body",
+            "4 s.u X: 1|Nats-Scheduler: s.b|Nats-Schedule-Next: purge| body",
+        ]
+        #expect(kit.stored == made)
+        try kit.restart(after: 10)
+        kit.pass(10)
+        #expect(kit.stored == made)
     }
 
     /// A subject has one schedule, and what comes behind it on the subject ends it.

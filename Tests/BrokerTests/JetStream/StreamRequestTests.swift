@@ -187,6 +187,9 @@ import Wire
                 "  204 EOB Num-Pending: 0 Last-Sequence: 6 UpTo-Sequence: 6",
             ])
         #expect(many(#"{"multi_last":["s.>"],"up_to_seq":4}"#).map { $0.prefix(2) } == ["m1", "m2", "m3", "  "])
+        // A page begins where the last one has ended.
+        #expect(many(#"{"multi_last":["s.>"],"seq":5}"#).map { $0.prefix(2) } == ["m4", "m5", "  "])
+        #expect(many(#"{"multi_last":["s.>"],"seq":9}"#) == ["  204 EOB Num-Pending: 0 Last-Sequence: 0 UpTo-Sequence: 6"])
         #expect(many(#"{"multi_last":["s.>"],"batch":2}"#).last == "  204 EOB Num-Pending: 1 Last-Sequence: 5 UpTo-Sequence: 6")
         for none in [
             #"{"multi_last":["nope"]}"#, #"{"multi_last":["s.>"],"up_to_seq":99}"#,

@@ -15,6 +15,9 @@ extension Consumer {
     /// Takes over a valid configuration; what may not change has been refused before.
     func update(_ new: ConsumerConfig) {
         let old = config, oldSettings = settings, now = stream.host.now
+        var new = new
+        // What was durable stays so, also where an update leaves the name out: it would go with its acks after a few idle seconds.
+        if new.durable.isEmpty { new.durable = old.durable }
         config = new
         settings = ConsumerSettings(new)
         if old.filters != new.filters {

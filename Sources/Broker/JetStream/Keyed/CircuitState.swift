@@ -9,7 +9,8 @@ struct CircuitState {
 
     private struct Half {
         var words = [UInt64](repeating: 0, count: bits / 64)
-        var parks = 0
+        /// The hashes of those that have parked: one that parks again and again counts once.
+        var parked: Set<UInt64> = []
     }
 
     let ratio: Double
@@ -30,15 +31,15 @@ struct CircuitState {
         current.words[bit / 64] |= 1 << UInt64(bit % 64)
     }
 
-    mutating func parked(_ nowNs: UInt64) {
+    mutating func parked(_ hash: UInt64, _ nowNs: UInt64) {
         move(nowNs)
-        current.parks += 1
+        if current.parked.count < CircuitState.bits { current.parked.insert(hash) }
     }
 
     /// Whether so many keys have parked that the consumer has to pause.
     mutating func trips(_ nowNs: UInt64) -> Bool {
         move(nowNs)
-        let parks = current.parks + previous.parks
+        let parks = current.parked.union(previous.parked).count
         guard parks >= CircuitState.parksMin else { return false }
         return Double(parks) >= ratio * max(Double(parks), keys)
     }

@@ -20,13 +20,12 @@ extension Consumer {
         _ = keyed.resolve()
     }
 
-    /// `$BELLHOP.API.KEY.<operation>.<stream>.<consumer>`. What is no operation gets no answer.
+    /// `$BELLHOP.API.KEY.<operation>.<stream>.<consumer>`.
     func receive(keyRequest message: Message) {
-        guard let keyed, !isStopped,
-            let operation = Subject.token(message.subject, at: 3).flatMap({ KeyOperation(rawValue: $0.string) })
-        else { return }
+        guard let keyed, !isStopped else { return }
+        let name = Subject.token(message.subject, at: 3)?.string ?? ""
         let reply = message.reply.bytes, host = stream.host
-        keyed.handle(operation, message.body) { answer in
+        func send(_ answer: [UInt8]) {
             guard !reply.isEmpty else { return }
             reply.withUnsafeBytes { reply in
                 answer.withUnsafeBytes {
@@ -34,6 +33,11 @@ extension Consumer {
                 }
             }
         }
+        guard let operation = KeyOperation(rawValue: name) else {
+            return send(
+                KeyReply.failure(name, .keyRequest("there is no \(name); there are LIST, INFO, PARK, RETRY, SKIP, RESUME")))
+        }
+        keyed.handle(operation, message.body, send)
     }
 
     /// Reads what a journal has kept of a keyed consumer. nil where that makes none.
@@ -60,7 +64,7 @@ extension KeyedDelivery {
             guard entry.sequence != 0 else { return }
             floor = min(floor, entry.sequence)
             if entry.delivery != 0 { floorDelivery = min(floorDelivery, entry.delivery) }
-            if entry.state == .backoff || entry.state == .leased && entry.attempts > 1 { redelivered += 1 }
+            if entry.state == .backoff || entry.state == .leased && entry.total > 1 { redelivered += 1 }
         }
         info.ackPending = leases
         info.redelivered = redelivered

@@ -87,6 +87,7 @@ extension APIError {
     /// The park that is meant has ended, or another has begun.
     static let keyVersion = APIError(409, 20_004, "park version does not match")
     static let keysRecovering = APIError(503, 20_005, "keys are being recovered")
+    static let keyParked = APIError(409, 20_008, "key is parked")
     static let keyCircuitClosed = APIError(409, 20_006, "consumer is not paused by its park circuit")
     static func keysNotStored(_ error: StoreError) -> APIError {
         let then = error == .noSpace ? "; make room: what was asked for takes effect then" : ""

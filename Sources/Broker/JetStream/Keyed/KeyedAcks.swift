@@ -182,7 +182,7 @@ extension KeyedDelivery {
         if !argument.isEmpty, let delay = consumer.nakDelay(argument), delay > 0 {
             record.add(.delayed, sequence, argument: delay)
             table.move(slot, to: .backoff, moment: saturatingSum(host.now.monotonicNs, delay))
-            return
+            return letGo(table[slot].key)
         }
         release(slot)
     }
@@ -191,6 +191,7 @@ extension KeyedDelivery {
     func release(_ slot: OutstandingTable.Slot) {
         record.add(.released, table[slot].sequence)
         table.move(slot, to: .ready)
+        letGo(table[slot].key)
         consumer.touch()
     }
 

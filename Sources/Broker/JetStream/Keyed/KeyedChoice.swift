@@ -37,14 +37,66 @@ extension KeyedDelivery {
                 break
             }
         }
-        // Its deliveries may have been used up by an update of `max_deliver`.
-        while table.firstReady != OutstandingTable.none, isExhausted(table.firstReady) {
+        while table.firstReady != OutstandingTable.none {
+            let slot = table.firstReady
+            if isExhausted(slot) {
+                // By an update of `max_deliver`.
+                exhaust(slot)
+            } else if !mayLease(slot) {
+                holdBack(slot)
+            } else {
+                break
+            }
             visits += 1
-            exhaust(table.firstReady)
         }
         guard table.firstReady != OutstandingTable.none else { return .none(end) }
         visits += 1
         return .message(table.firstReady)
+    }
+
+    // MARK: Too many of a key
+
+    /// Whether an entry may be leased now. After `max_pending_per_key` was lowered a key may have more entries than it says.
+    private func mayLease(_ slot: OutstandingTable.Slot) -> Bool {
+        let entry = table[slot]
+        guard mayExceed, entry.key != 0 else { return true }
+        let first = table.first(of: entry.key), limit = settings.maxPendingPerKey
+        guard table.entries(ofKeyAt: first) > limit, checks.contains(.oneLease) else { return true }
+        var earlier = 0, live = 0, other = first
+        while other != OutstandingTable.none {
+            let state = table[other].state, sequence = table[other].sequence
+            if other != slot && sequence != 0 {
+                if state == .leased || state == .orphaned { live += 1 }
+                if sequence < entry.sequence { earlier += 1 }
+            }
+            other = table.sibling(other)
+        }
+        return earlier < limit && live < limit
+    }
+
+    /// It waits for what its key has before it: no list of ready keys has it meanwhile.
+    private func holdBack(_ slot: OutstandingTable.Slot) {
+        table.move(slot, to: .settling, moment: KeyedDelivery.heldBack)
+        held.insert(slot)
+    }
+
+    /// Something of a key has ended: what waited for that may be ready.
+    func letGo(_ key: KeyID) {
+        guard !held.isEmpty, key != 0 else { return }
+        for slot in held.filter({ !table.isUsed($0) || table[$0].key == key }) {
+            guard table.isUsed(slot), table[slot].state == .settling, table[slot].moment == KeyedDelivery.heldBack else {
+                held.remove(slot)
+                continue
+            }
+            guard mayLease(slot) else { continue }
+            held.remove(slot)
+            table.move(slot, to: .ready)
+            consumer.touch()
+        }
+    }
+
+    func letAllGo() {
+        for slot in held where table.isUsed(slot) { letGo(table[slot].key) }
     }
 
     /// Live leases: each takes a slot of `max_ack_pending`.

@@ -54,6 +54,11 @@ final class KeyedDelivery {
     /// Acks that came before the keys were known again.
     var heldAcks: [HeldAck] = []
     var heldBytes = 0
+    /// A key may have more entries than `max_pending_per_key`, because that was lowered.
+    var mayExceed = false
+    /// Those that wait for others of their key because of that: settling, with a moment that no batch has.
+    var held: Set<OutstandingTable.Slot> = []
+    static let heldBack = UInt64.max
     /// The filter has changed, and entries that it does not match are still to be dropped.
     var hasNewFilter = false
 
@@ -211,6 +216,7 @@ final class KeyedDelivery {
         let key = table[slot].key
         if !errors.isEmpty { errors[slot] = nil }
         if !orphans.isEmpty { orphans = orphans.filter { $0.value != slot } }
+        if !held.isEmpty { held.remove(slot) }
         table.remove(slot)
         if key != 0 { index.release(key) }
     }
@@ -244,6 +250,7 @@ final class KeyedDelivery {
     /// Takes what waits of a key, as far as it may be leased at a time.
     func fill(_ key: KeyID) {
         guard key != 0 else { return }
+        letGo(key)
         while true {
             let first = table.first(of: key)
             guard first != OutstandingTable.none, !table.isParked(keyAt: first),

@@ -133,6 +133,8 @@ extension KeyedDelivery {
         consumer.state.delivered.consumer = first
         consumer.state.ackFloor.consumer = first
         reservedEnd = first + KeyedDelivery.blockSize
+        // Versions neither: a command that was meant for an earlier consumer of the name finds no park of this one's.
+        lastVersion = (host.random() % (1 << 20)) << 20
     }
 
     /// What has been reserved so far may be used once the journal has it.
@@ -254,6 +256,7 @@ extension KeyedDelivery {
             guard key != 0 else { continue }
             index.retain(key)
             table.join(slot, key)
+            if table.entries(ofKeyAt: table.first(of: key)) > settings.maxPendingPerKey { mayExceed = true }
         }
         for (hash, cursor) in recoveredCursors {
             guard let key = index.names.find(hash: hash) else { continue }

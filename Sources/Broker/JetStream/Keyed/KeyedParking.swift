@@ -28,17 +28,20 @@ extension KeyedDelivery {
     func parkTakesEffect(_ slot: OutstandingTable.Slot) {
         let now = host.now
         table.at(slot).pointee.isUnpinned = settings.parkRetention == .expire
-        table.move(slot, to: .parked, moment: UInt64(max(0, now.wallNs)))
+        changeParks(of: table[slot].key) { table.move(slot, to: .parked, moment: UInt64(max(0, now.wallNs))) }
+        change(backlog(table[slot].sequence, nil), 1, isPinned: !table[slot].isUnpinned)
         parksTotal += 1
         if !draining.isEmpty { pinned -= draining.end(table[slot].key, table[slot].sequence) }
-        addToParked(slot, 1)
         let entry = table[slot]
-        circuit?.parked(now.monotonicNs)
+        if entry.reason != .operatorCommand {
+            circuit?.parked(entry.key == 0 ? KeyNames.hash(entry.sequence) : hash(entry.key), now.monotonicNs)
+        }
         advise(
             .parked(
                 Park(
                     key: keyText(entry), sequence: entry.sequence, version: entry.holder, reason: entry.reason.text,
                     attempts: UInt64(entry.total), error: errors[slot] ?? [], parkedNs: now.wallNs)))
+        letGo(entry.key)
         updateHold(now)
     }
 
@@ -69,15 +72,19 @@ extension KeyedDelivery {
     func endPark(_ slot: OutstandingTable.Slot, _ end: ParkEnd, bytes: Int?) {
         let entry = table[slot]
         if entry.state == .parked {
-            let backlog = backlogOfPark(slot, ownBytes: bytes)
-            parked -= backlog
-            // It stays pinned until it is handled.
+            var left = backlog(entry.sequence, bytes)
+            change(left, -1, isPinned: !entry.isUnpinned)
+            changeParks(of: entry.key) { table.move(slot, to: .settling) }
+            // It stays pinned until it is handled, and so does what waited, unless there is another park of the key.
             if !entry.isUnpinned {
-                draining.begin(entry.sequence, entry.key, backlog, before: consumer.nextSequence)
+                if entry.key != 0, parkedEntry(of: entry.key) == nil { left += table.waiting(table.first(of: entry.key)) }
+                pinned += left
+                draining.begin(entry.sequence, entry.key, left, before: consumer.nextSequence)
                 record.drain(entry.sequence, hash: hash(entry.key), before: consumer.nextSequence)
             }
+        } else {
+            table.move(slot, to: .settling)
         }
-        table.move(slot, to: .settling)
         if end == .removed || end == .acked {
             advise(.parkEnded(sequence: entry.sequence, key: keyText(entry), version: entry.holder, why: end))
         }
@@ -124,16 +131,16 @@ extension KeyedDelivery {
         return nil
     }
 
-    /// Adds a parked message and what waits behind it to what is parked, or takes it away.
-    private func addToParked(_ slot: OutstandingTable.Slot, _ sign: Int) {
-        change(backlogOfPark(slot, ownBytes: nil), sign, isPinned: !table[slot].isUnpinned)
+    /// Changes which messages of a key are parked. What waits behind them counts once, however many they are.
+    private func changeParks(of key: KeyID, _ body: () -> Void) {
+        addWaiting(of: key, -1)
+        body()
+        addWaiting(of: key, 1)
     }
 
-    private func backlogOfPark(_ slot: OutstandingTable.Slot, ownBytes: Int?) -> Backlog {
-        let entry = table[slot]
-        var backlog = backlog(entry.sequence, ownBytes)
-        if entry.key != 0 { backlog += table.waiting(table.first(of: entry.key)) }
-        return backlog
+    private func addWaiting(of key: KeyID, _ sign: Int) {
+        guard key != 0, let park = parkedEntry(of: key) else { return }
+        change(table.waiting(table.first(of: key)), sign, isPinned: !table[park].isUnpinned)
     }
 
     private func change(_ backlog: Backlog, _ sign: Int, isPinned: Bool) {
@@ -177,6 +184,7 @@ extension KeyedDelivery {
         guard draining.contains(sequence, key) else { return }
         pinned -= draining.finish(sequence, key, backlog(sequence, bytes))
         consumer.stream.pinsEnded(from: sequence)
+        consumer.stream.limitsApplyAgain()
     }
 
     private func changeParked(_ first: OutstandingTable.Slot, _ one: Backlog, _ sign: Int) {
@@ -198,12 +206,18 @@ extension KeyedDelivery {
             }
             table.setWaiting(slot, waiting)
         }
-        parked = Backlog()
-        pinned = Backlog()
         var slot = table.firstParked
         while slot != OutstandingTable.none {
             table.at(slot).pointee.isUnpinned = settings.parkRetention == .expire
-            addToParked(slot, 1)
+            slot = table.following(slot)
+        }
+        parked = Backlog()
+        pinned = Backlog()
+        slot = table.firstParked
+        while slot != OutstandingTable.none {
+            let entry = table[slot]
+            change(backlog(entry.sequence, nil), 1, isPinned: !entry.isUnpinned)
+            if entry.key != 0, parkedEntry(of: entry.key) == slot { addWaiting(of: entry.key, 1) }
             slot = table.following(slot)
         }
         countDraining()
@@ -245,12 +259,12 @@ extension KeyedDelivery {
         var slot = table.firstParked
         while slot != OutstandingTable.none && pinned.bytes > most {
             if !table[slot].isUnpinned {
-                addToParked(slot, -1)
-                table.at(slot).pointee.isUnpinned = true
-                addToParked(slot, 1)
+                pinned -= backlog(table[slot].sequence, nil)
+                changeParks(of: table[slot].key) { table.at(slot).pointee.isUnpinned = true }
                 let entry = table[slot]
                 advise(.unpinned(sequence: entry.sequence, key: keyText(entry), version: entry.holder))
                 consumer.stream.pinsEnded(from: entry.sequence)
+                consumer.stream.limitsApplyAgain()
             }
             slot = table.following(slot)
         }

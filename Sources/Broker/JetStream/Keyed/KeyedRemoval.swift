@@ -84,6 +84,8 @@ extension KeyedDelivery {
         let old = settings
         settings = new
         if old.circuit != new.circuit { circuit = new.circuit.map(CircuitState.init) }
+        if new.maxPendingPerKey < old.maxPendingPerKey { mayExceed = true }
+        letAllGo()
         if new.maxPendingPerKey > old.maxPendingPerKey && isReady {
             var keys: [KeyID] = []
             table.forEach { slot in
@@ -128,6 +130,8 @@ extension KeyedDelivery {
         for slot in slots { remove(slot) }
         settling = []
         settledCount = 0
+        held = []
+        mayExceed = false
         heldAcks = []
         heldBytes = 0
         hasNewFilter = false

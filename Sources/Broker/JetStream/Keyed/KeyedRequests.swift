@@ -13,6 +13,10 @@ extension KeyedDelivery {
     func handle(_ operation: KeyOperation, _ body: ByteView, _ answer: @escaping Answer) {
         do throws(APIError) {
             let request: KeyRequest = try RequestBody.decode(body, isStrict: true)
+            // JSON readers put U+FFFD in its place, which may be another key.
+            guard String(validating: body.buffer, as: UTF8.self) != nil else {
+                throw .keyRequest("it is no UTF-8; such keys go as key_base64")
+            }
             guard resolve() else { throw .keysRecovering }
             if operation != .list && operation != .info, consumer.journalID != nil, let error = consumer.stream.journalFailure {
                 throw .keysNotStored(error)
@@ -26,11 +30,7 @@ extension KeyedDelivery {
             case .resume: try resumeByCommand(request, answer)
             }
         } catch {
-            answer(
-                KeyReply.write(operation) { json in
-                    json.name("error")
-                    error.write(to: &json)
-                })
+            answer(KeyReply.failure(operation.rawValue, error))
         }
     }
 
@@ -50,6 +50,7 @@ extension KeyedDelivery {
             if wanted.contains(table[slot].state) && table[slot].sequence != 0 { slots.append(slot) }
         }
         slots.sort { table[$0].sequence < table[$1].sequence }
+        guard request.limit >= 0, request.offset >= 0 else { throw .keyRequest("limit and offset are 0 or more") }
         let limit = request.limit > 0 ? min(request.limit, KeyedDelivery.listMax) : KeyedDelivery.listMax
         let page = Page(total: slots.count, offset: request.offset, limit: limit)
         return KeyReply.write(.list) { json in
@@ -155,23 +156,30 @@ extension KeyedDelivery {
             guard let number else { throw .keyNotFound }
             let first = table.first(of: number)
             guard first != OutstandingTable.none else { throw .keyNotFound }
-            // A parked one, if any; otherwise the first in the stream.
-            var slot = first, found = OutstandingTable.none
-            while slot != OutstandingTable.none {
-                let entry = table[slot]
-                if entry.sequence != 0 {
-                    if entry.state == .parked { return slot }
-                    if found == OutstandingTable.none || entry.sequence < table[found].sequence { found = slot }
-                }
-                slot = table.sibling(slot)
-            }
-            guard found != OutstandingTable.none else { throw .keyNotFound }
-            return found
+            return try find(first, version: request.version)
         }
         guard request.sequence > 0 else { return nil }
         let slot = table.find(request.sequence)
         guard slot != OutstandingTable.none else { throw .keyNotFound }
         return slot
+    }
+
+    /// Of a key's entries the park of that version; or any that is parked; or the first in the stream.
+    private func find(
+        _ first: OutstandingTable.Slot, version: UInt64
+    ) throws(APIError) -> OutstandingTable.Slot {
+        var slot = first, parked = OutstandingTable.none, earliest = OutstandingTable.none
+        while slot != OutstandingTable.none {
+            let entry = table[slot]
+            if entry.sequence != 0 {
+                if entry.state == .parked && (parked == OutstandingTable.none || entry.holder == version) { parked = slot }
+                if earliest == OutstandingTable.none || entry.sequence < table[earliest].sequence { earliest = slot }
+            }
+            slot = table.sibling(slot)
+        }
+        if parked != OutstandingTable.none { return parked }
+        guard earliest != OutstandingTable.none else { throw .keyNotFound }
+        return earliest
     }
 
     /// The parked entry that a request names with its version.
@@ -188,7 +196,8 @@ extension KeyedDelivery {
     private func parkByCommand(_ request: KeyRequest, _ answer: @escaping Answer) throws(APIError) {
         guard let slot = try find(request) else { throw .keyRequest("key or stream_seq is missing") }
         let entry = table[slot]
-        guard entry.state != .parked && entry.state != .parking && entry.state != .orphaned else { throw .keyVersion }
+        guard entry.state != .parked && entry.state != .parking else { throw .keyParked }
+        guard entry.state != .orphaned else { throw .keyNotFound }
         if !request.reason.isEmpty { errors[slot] = Array(request.reason.utf8.prefix(KeyedDelivery.errorBytesMax)) }
         park(slot, .operatorCommand)
         let version = table[slot].holder
@@ -202,6 +211,10 @@ extension KeyedDelivery {
     private func retryByCommand(_ request: KeyRequest, _ answer: @escaping Answer) throws(APIError) {
         if request.all {
             guard request.limit >= 0, request.rate >= 0 else { throw .keyRequest("limit and rate are 0 or more") }
+            guard request.key == nil, request.keyBase64 == nil, request.sequence == 0, request.version == 0 else {
+                throw .keyRequest("all goes without key, stream_seq and version")
+            }
+            let underWay = retrying
             let count = request.limit > 0 ? min(request.limit, table.count(.parked)) : table.count(.parked)
             retrying = RetryRun(
                 left: count, rate: request.rate, lastVersion: lastVersion, actor: request.actor, reason: request.reason,
@@ -210,6 +223,8 @@ extension KeyedDelivery {
             let before = table.count(.parked)
             continueRetries(host.now)
             let retried = before - table.count(.parked)
+            // What was promised for later is still to come.
+            if retrying == nil { retrying = underWay }
             return confirm(.retry, answer) { json in
                 json.member("retried", retried)
                 json.member("scheduled", count - retried)
@@ -291,9 +306,20 @@ extension KeyedDelivery {
 
 enum KeyReply {
     static func write(_ operation: KeyOperation, _ members: (inout JSONWriter) -> Void) -> [UInt8] {
+        write(operation.rawValue, members)
+    }
+
+    static func failure(_ operation: String, _ error: APIError) -> [UInt8] {
+        write(operation) { json in
+            json.name("error")
+            error.write(to: &json)
+        }
+    }
+
+    private static func write(_ operation: String, _ members: (inout JSONWriter) -> Void) -> [UInt8] {
         var json = JSONWriter()
         json.beginObject()
-        json.member("type", "io.bellhop.key.api.v1.\(operation.rawValue.lowercased())_response")
+        json.member("type", "io.bellhop.key.api.v1.\(operation.lowercased())_response")
         members(&json)
         json.endObject()
         return json.take()

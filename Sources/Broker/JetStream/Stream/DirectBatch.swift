@@ -85,7 +85,7 @@ final class DirectBatch: LongAnswer {
                 guard collect(stream, &steps) else { return .steps }
                 if found.isEmpty { return finish(stream, "NATS/1.0 404 No Results\r\n\r\n") }
                 if found.count > DirectBatch.multiMax { return finish(stream, "NATS/1.0 413 Too Many Results\r\n\r\n") }
-                sequences = found.sorted()
+                sequences = found.filter { $0 >= from }.sorted()
                 found = []
                 pending = UInt64(sequences.count)
                 phase = .sending

@@ -129,7 +129,9 @@ extension Stream {
             if config.sealed { throw .streamSealed }
             if config.denyDelete { throw .streamMessageDeleteFailed("message delete not permitted") }
             if let failure { throw .streamMessageDeleteFailed(failure.description) }
-            if request.sequence > log.state.lastSequence { throw .streamMessageDeleteFailed("stream store EOF") }
+            if config.storage == .file, request.sequence > log.state.lastSequence {
+                throw .streamMessageDeleteFailed("stream store EOF")
+            }
             try delete(request)
             afterCommit { error in
                 answer(
@@ -149,7 +151,9 @@ extension Stream {
             throw .streamMessageDeleteFailed(storeError(error).description)
         }
         if !isFound {
-            throw request.sequence == 0 ? .streamMessageDeleteFailed("no message found") : .sequenceNotFound(request.sequence)
+            // As nats-server's two kinds of storage have it.
+            let isBefore = request.sequence == 0 || config.storage == .file && request.sequence < log.state.firstSequence
+            throw isBefore ? .streamMessageDeleteFailed("no message found") : .sequenceNotFound(request.sequence)
         }
     }
 }

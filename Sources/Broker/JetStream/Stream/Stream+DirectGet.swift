@@ -69,7 +69,7 @@ extension Stream {
             (start, end) = (first, visibleSequence)
         } else {
             guard let upTo = lastOfMulti(request) else { return status(reply, "404 No Results") }
-            (start, end) = (0, upTo)
+            (start, end) = (request.sequence, upTo)
         }
         let batch = DirectBatch(request, from: start, upTo: end, target: host.target(reply, queue: []), self)
         if !begin(batch) { status(reply, "503 Too Many Requests") }

@@ -88,12 +88,12 @@ extension Stream {
         }
     }
 
-    /// Removes a message whose time has come, and puts a marker in its place if it was the last of its subject.
+    /// Removes a message whose time has come, and puts a marker in its place if it was the only one of its subject.
     private func expire(_ sequence: UInt64) {
         let isMarker = markers.contains(sequence)
         var subject: ByteView?
         if config.subjectDeleteMarkerTTLNs > 0, !isMarker, let id = log.subject(of: sequence),
-            log.subjects.summary(id).last == sequence
+            log.subjects.summary(id).count == 1
         {
             subject = keep(log.subjects.subject(id).bytes)
         }

@@ -34,14 +34,19 @@ extension Stream {
 
     private func checkTarget(_ publish: Publish) throws(APIError) {
         let target = publish.known.scheduleTarget
-        let isCaptured = config.subjects.contains { pattern in
-            Array(pattern.utf8).withUnsafeBytes { Subject.matches(ByteView($0), target) }
+        if !Subject.isValidLiteral(target) || target == publish.subject || !captures(target) {
+            throw .messageSchedulesTargetInvalid
         }
-        if !Subject.isValidLiteral(target) || target == publish.subject || !isCaptured { throw .messageSchedulesTargetInvalid }
         let source = publish.known.scheduleSource
         guard !source.isEmpty else { return }
-        if !Subject.isValidLiteral(source) || source == publish.subject || source == target {
+        if !Subject.isValidLiteral(source) || source == publish.subject || source == target || !captures(source) {
             throw .messageSchedulesSourceInvalid
+        }
+    }
+
+    private func captures(_ subject: ByteView) -> Bool {
+        config.subjects.contains { pattern in
+            Array(pattern.utf8).withUnsafeBytes { Subject.matches(ByteView($0), subject) }
         }
     }
 
@@ -159,6 +164,8 @@ extension Stream {
         var editor = content.headers.withUnsafeBytes { HeaderEditor(ByteView($0)) }
         editor.remove("Nats-Schedule")
         editor.remove(prefix: "Nats-Schedule-")
+        // A source may have been made by another schedule, which is not the one that this message may end.
+        editor.remove("Nats-Scheduler")
         editor.remove(prefix: "Nats-Expected-")
         for name: StaticString in ["Nats-Msg-Id", "Nats-TTL", "Nats-Rollup"] { editor.remove(name) }
         editor.add("Nats-Scheduler", String(decoding: subject, as: UTF8.self))
