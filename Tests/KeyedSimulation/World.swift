@@ -197,6 +197,12 @@ final class World: StreamHost, CommitRunner {
         try settle()
     }
 
+    /// Of the subject of a message that is there: what filters go by.
+    func lastToken(_ sequence: UInt64) -> Int? {
+        stream.log.subject(of: sequence).flatMap { stream.log.subjects.subject($0).string.split(separator: ".").last }
+            .flatMap { Int($0) }
+    }
+
     func isWanted(_ sequence: UInt64) -> Bool {
         consumer.filter.isEverything || stream.log.subject(of: sequence).map { consumer.filter.matches($0) } ?? true
     }

@@ -60,6 +60,7 @@ extension StreamModel {
         let log = world.stream.log, nowNs = world.now.wallNs
         var markers: Set<String> = []
         var expired = 0
+        let isCrowded = config.maxMessages > 0 || config.maxBytes > 0
         for message in messages {
             guard let due = dueNs(message), due <= nowNs, !kept.contains(message.sequence) else { continue }
             if log.contains(message.sequence) {
@@ -68,7 +69,10 @@ extension StreamModel {
                 }
                 continue
             }
-            let isOnly = !messages.contains { $0.subject == message.subject && $0.sequence != message.sequence }
+            // A marker that has been stored a moment before may have pushed out the others of the subject.
+            let isOnly =
+                isCrowded && last(message.subject) == message.sequence
+                || !messages.contains { $0.subject == message.subject && $0.sequence != message.sequence }
             if config.subjectDeleteMarkerTTLNs > 0 && !message.isMarker && isOnly {
                 markers.insert(message.subject)
             }
