@@ -493,6 +493,16 @@ def all_cases():
                 [("STREAM.INFO.S@", '{"deleted_details":true,"subjects_filter":">"}')] if "PURGE" in subject or "DELETE" in subject else []))
     add("message deleted twice", a_stream() + [("STREAM.MSG.DELETE.S@", '{"seq":2}'), ("STREAM.MSG.DELETE.S@", '{"seq":2}'),
                                                ("STREAM.MSG.GET.S@", '{"seq":2}')])
+    for storage in ("file", "memory"):
+        edges = [create({"subjects": ["s@.>"], "storage": storage})] + [("pub s@.a", "x")] * 4 + [("STREAM.PURGE.S@", '{"seq":3}')]
+        add(f"deleting beyond the ends, {storage}", edges + [("STREAM.MSG.DELETE.S@", f'{{"seq":{seq}}}') for seq in (1, 2, 3, 3, 9)] + [
+            ("STREAM.PURGE.S@", "")] + [("STREAM.MSG.DELETE.S@", f'{{"seq":{seq}}}') for seq in (2, 4, 5)])
+    pages = [create({"subjects": ["s@.>"], "allow_direct": True})] + [(f"pub s@.{n}", "x") for n in range(6)]
+    add("pages of last messages", pages + [("DIRECT.GET.S@", '{"multi_last":["s@.>"],' + body + "}") for body in (
+        '"seq":5', '"seq":3,"batch":2', '"seq":2,"up_to_seq":4,"batch":2', '"seq":9,"batch":2', '"seq":6,"batch":1')])
+    add("sources of schedules", [create({"subjects": ["s@.>"], "allow_msg_schedules": True})] + [
+        ("hpub s@.s", head("Nats-Schedule: @at 2040-01-01T00:00:00Z", "Nats-Schedule-Target: s@.t", "Nats-Schedule-Source: " + source))
+        for source in ("s@.u", "s@.s", "s@.t", "s@.*", "outside", "s@")])
     add("sealed and denied", [create({"subjects": ["s@.>"], "deny_delete": True, "deny_purge": True}), ("pub s@.a", "x"),
                               ("STREAM.PURGE.S@", ""), ("STREAM.MSG.DELETE.S@", '{"seq":1}'),
                               ("STREAM.UPDATE.S@", stream({"subjects": ["s@.>"], "sealed": True, "deny_delete": True, "deny_purge": True})),

@@ -246,6 +246,27 @@ async def test_message_ttl(t):
     assert (await js.get_msg("TTL", 2)).data == b"long"
 
 
+async def test_a_marker_spares_what_still_has_time(t):
+    client = await t.connect(await start(t))
+    js = client.jetstream()
+    config = {"name": "MARK", "subjects": ["mark.*"], "allow_msg_ttl": True, "allow_rollup_hdrs": True, "subject_delete_marker_ttl": 1_000_000_000}
+    answer = await client.request("$JS.API.STREAM.CREATE.MARK", json.dumps(config).encode(), timeout=t.seconds(5))
+    assert b'"error"' not in answer.data, answer.data
+    await js.publish("mark.a", b"for ever")
+    for subject in ("mark.a", "mark.b"):
+        await js.publish(subject, b"short", headers={"Nats-TTL": "1s"})
+    deadline = asyncio.get_running_loop().time() + t.seconds(10)
+    # The marker of what was alone comes with the expiry, and goes a second later.
+    while (await js.stream_info("MARK")).state.last_seq != 4:
+        assert asyncio.get_running_loop().time() < deadline, "no marker comes"
+        await asyncio.sleep(0.05)
+    while (await js.stream_info("MARK")).state.messages != 1:
+        assert asyncio.get_running_loop().time() < deadline, "the marker stays"
+        await asyncio.sleep(0.05)
+    assert (await js.get_msg("MARK", 1)).data == b"for ever"
+    assert (await js.stream_info("MARK")).state.last_seq == 4
+
+
 async def test_counter(t):
     client = await t.connect(await start(t))
     js = client.jetstream()
