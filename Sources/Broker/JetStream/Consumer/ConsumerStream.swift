@@ -45,6 +45,8 @@ protocol ConsumerStream: AnyObject {
     func pinsEnded(from sequence: UInt64)
     /// So many need not be spared any longer that the limits have to be looked at without a publish.
     func limitsApplyAgain()
+    /// A message is no longer one that the limits have to spare.
+    func pinEnded(of sequence: UInt64)
     /// A consumer knows only now what it waits for: an interest or workqueue stream may have kept more than that.
     func retentionAppliesAgain()
     /// A message was removed that the consumer is not done with, and now passes over. Its journal must not tell so before the
@@ -57,6 +59,7 @@ protocol ConsumerStream: AnyObject {
 extension ConsumerStream {
     func pinsEnded(from sequence: UInt64) {}
     func limitsApplyAgain() {}
+    func pinEnded(of sequence: UInt64) {}
     func retentionAppliesAgain() {}
     func journalFollowsLog() {}
     var areRemovalsDurable: Bool { true }

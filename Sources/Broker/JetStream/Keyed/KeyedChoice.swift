@@ -83,20 +83,19 @@ extension KeyedDelivery {
     /// Something of a key has ended: what waited for that may be ready.
     func letGo(_ key: KeyID) {
         guard !held.isEmpty, key != 0 else { return }
-        for slot in held.filter({ !table.isUsed($0) || table[$0].key == key }) {
-            guard table.isUsed(slot), table[slot].state == .settling, table[slot].moment == KeyedDelivery.heldBack else {
+        var slot = table.first(of: key)
+        while slot != OutstandingTable.none {
+            if held.contains(slot) && mayLease(slot) {
                 held.remove(slot)
-                continue
+                table.move(slot, to: .ready)
+                consumer.touch()
             }
-            guard mayLease(slot) else { continue }
-            held.remove(slot)
-            table.move(slot, to: .ready)
-            consumer.touch()
+            slot = table.sibling(slot)
         }
     }
 
     func letAllGo() {
-        for slot in held where table.isUsed(slot) { letGo(table[slot].key) }
+        for slot in held.sorted() { letGo(table[slot].key) }
     }
 
     /// Live leases: each takes a slot of `max_ack_pending`.

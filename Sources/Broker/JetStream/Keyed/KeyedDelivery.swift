@@ -264,6 +264,7 @@ final class KeyedDelivery {
 
     /// Has an entry wait for the journal.
     func settle(_ slot: OutstandingTable.Slot, to state: OutstandingTable.State = .settling) {
+        if !held.isEmpty { held.remove(slot) }
         table.move(slot, to: state, moment: batch)
         settling.append((slot, batch))
         if !checks.contains(.durableAck) { settled(batch) }

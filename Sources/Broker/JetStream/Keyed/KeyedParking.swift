@@ -183,8 +183,7 @@ extension KeyedDelivery {
     func drained(_ sequence: UInt64, _ key: KeyID, bytes: Int?) {
         guard draining.contains(sequence, key) else { return }
         pinned -= draining.finish(sequence, key, backlog(sequence, bytes))
-        consumer.stream.pinsEnded(from: sequence)
-        consumer.stream.limitsApplyAgain()
+        consumer.stream.pinEnded(of: sequence)
     }
 
     private func changeParked(_ first: OutstandingTable.Slot, _ one: Backlog, _ sign: Int) {

@@ -112,6 +112,16 @@ extension Stream {
         enforceTotals()
     }
 
+    /// After single messages are no longer spared: no other subject is looked at.
+    func enforceLimitsThatAreDue() {
+        areTotalsDue = false
+        let due = subjectsDue
+        subjectsDue = []
+        guard rules.contains(.limits) else { return }
+        for id in due.sorted() { enforceSubjectLimit(id) }
+        enforceTotals()
+    }
+
     // MARK: Removing
 
     /// Removes a message, leaving its bytes on the disk until they are overwritten. False if it could not be removed.

@@ -23,6 +23,13 @@ extension Stream {
 
     func limitsApplyAgain() { areLimitsDue = true }
 
+    /// One message is no longer spared.
+    func pinEnded(of sequence: UInt64) {
+        pinsEnded(from: sequence)
+        areTotalsDue = true
+        if config.maxMessagesPerSubject > 0, let id = log.subject(of: sequence) { subjectsDue.insert(id) }
+    }
+
     /// The oldest message that the limits may remove.
     func firstUnpinned(_ state: LogState) -> UInt64? {
         guard hasPins else { return state.firstSequence }

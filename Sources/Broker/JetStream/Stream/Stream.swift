@@ -143,6 +143,9 @@ final class Stream: ConsumerStream {
     var sweptNs: UInt64 = 0
     /// The limits are to be looked at once the consumers are back: what they have parked may be exempt.
     var areLimitsDue = false
+    /// Those of all messages together, and of some subjects.
+    var areTotalsDue = false
+    var subjectsDue: Set<SubjectID> = []
     /// Lets every message through.
     let everything: SubjectFilter
 
@@ -218,6 +221,7 @@ final class Stream: ConsumerStream {
             expire()
             enforceLimits()
         }
+        if areTotalsDue { enforceLimitsThatAreDue() }
         if isSweepDue || sweepsFrom != nil { sweep() }
         // Before the stream has read which of its messages have times of their own, nobody gets any.
         if !touchedConsumers.isEmpty && !isRecovering { endTouchedTurns() }
