@@ -170,12 +170,15 @@ extension Simulation {
         var sequence = log.state.firstSequence
         while sequence > 0 && sequence <= log.state.lastSequence {
             if case .message(let stored) = try world.load(sequence) {
-                if let message = known[sequence], message.timeNs == stored.timeNs, message.subject == stored.subject.string {
+                let headers = StreamModel.headers(stored.headers.string)
+                let scheduler = headers.first { $0.name == "Nats-Scheduler" }?.value
+                if let message = known[sequence], message.timeNs == stored.timeNs, message.subject == stored.subject.string,
+                    message.header("Nats-Scheduler") == scheduler
+                {
                     present.append(message)
                 } else {
                     // The broker's own, since it came back: looked at later, with what it has put aside.
                     end = min(end, sequence - 1)
-                    let headers = StreamModel.headers(stored.headers.string)
                     for header in headers where header.name == "Nats-Scheduler" {
                         fired.append((header.value, stored.subject.string))
                     }

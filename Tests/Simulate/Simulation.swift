@@ -176,7 +176,12 @@ final class Simulation {
         }
         let expired = try model.expire(world, keeps: kept)
         for sent in taken[..<split] where !sent.to.hasPrefix("pub.") { try hear(sent) }
+        let floors = consumers.mapValues(\.floor)
         try model.passTime(world, taken + unheard, expired)
+        if split > 0 {
+            // Others were delivered before a schedule went, which is not told here: the floor may have waited for them.
+            for (name, floor) in floors { consumers[name]?.floor = floor }
+        }
         // What was stored since the start, and went with its delivery, as the consumers know already.
         for sequence in goneWithDelivery(unheard) where !log.contains(sequence) { done(sequence) }
         for sent in taken[split...] where !sent.to.hasPrefix("pub.") { try hear(sent) }
